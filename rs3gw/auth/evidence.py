@@ -1,0 +1,83 @@
+"""
+What a transport saw of who calls, before anybody has judged it.
+
+A transport takes the pieces apart (``rest/evidence.py``, ``rpc/evidence.py``) and never decides; deciding is
+``credentials.Authority.identify``, once for both protocols.  Evidence holds no secrets of ours and no behaviour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """The credential scope of a signature: ``20261123/us-east-1/s3/aws4_request``."""
+
+    date: str
+    region: str
+    service: str
+
+    def __str__(self) -> str:
+        return f"{self.date}/{self.region}/{self.service}/aws4_request"
+
+
+@dataclass(frozen=True, slots=True)
+class Anonymous:
+    """The caller showed nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """``authorization: Bearer …``: a token that ``rs3gw token`` derived from an access key (gRPC only)."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signature:
+    """
+    A SigV4 signature and the request that it speaks of, as the client sent it.
+
+    ``path`` is the raw path, still percent-encoded: S3 signs the bytes on the wire and never normalises them.
+    ``query`` holds the raw pairs, still encoded, without X-Amz-Signature; ``headers`` holds lower-case names,
+    each with its values joined by a comma in the order received.  ``expires_seconds`` is set for a presigned
+    URL alone.
+    """
+
+    access_key: str
+    scope: Scope
+    signed_headers: tuple[str, ...]
+    signature: str
+    timestamp: str
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    payload_hash: str
+    expires_seconds: int | None = None
+    session_token: str | None = None
+
+
+Proof = Anonymous | Bearer | Signature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """
+    Everything about a call that access is decided on, besides the call itself.
+
+    ``source_ip`` is the peer's address in text (None where there is none, as in process);
+    ``secure`` tells whether TLS carried the call (aws:SecureTransport).
+    """
+
+    proof: Proof
+    protocol: str = "rest"
+    source_ip: str | None = None
+    secure: bool = False
+    user_agent: str | None = None
+    referer: str | None = None
