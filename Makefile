@@ -1,0 +1,35 @@
+# Two commands matter: `make run` serves, `make test` proves.  Both install what they need into .venv first.
+
+PYTHON ?= python3
+VENV := .venv
+
+export RS3GW_STORAGE_ROOT ?= .state/data
+export RS3GW_GRPC_ENABLED ?= true
+
+.PHONY: run test install check conformance bench docs clean
+
+run: install
+	@exec $(VENV)/bin/rs3gw serve
+
+install: $(VENV)/.installed-runtime
+
+test: $(VENV)/.installed-dev
+	@env -u RS3GW_STORAGE_ROOT -u RS3GW_GRPC_ENABLED scripts/test
+
+check: $(VENV)/.installed-dev
+	@scripts/check
+
+conformance: $(VENV)/.installed-dev
+	@env -u RS3GW_STORAGE_ROOT -u RS3GW_GRPC_ENABLED scripts/conformance
+
+bench: $(VENV)/.installed-dev
+	@env -u RS3GW_STORAGE_ROOT -u RS3GW_GRPC_ENABLED $(VENV)/bin/python -m loadtests.bench
+
+docs: $(VENV)/.installed-dev
+	@scripts/docs
+
+$(VENV)/.installed-%: requirements/%.txt requirements/build.txt pyproject.toml scripts/install
+	@PYTHON=$(PYTHON) scripts/install $*
+
+clean:
+	rm -rf $(VENV) .state build dist out

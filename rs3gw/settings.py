@@ -1,0 +1,239 @@
+"""
+Every setting, once: RS3GW_* in the environment, a flag of ``rs3gw serve``, a row of docs/settings.md.
+
+``Settings`` is read once at the start and never changes.  This module is the only one that looks at the
+environment (through click, which knows for each value where it came from).  A name that nobody declared, or a
+value that cannot be, stops the start with one line: a misspelt RS3GW_SECRET_KEY must not leave a server open.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+PREFIX = "RS3GW_"
+
+DEVELOPMENT_ACCESS_KEY = "rs3gwdevelopment"
+DEVELOPMENT_SECRET_KEY = "rs3gw-development-secret"
+"""The pair that serves on loopback when none is given.  Anybody can read it here: it never leaves loopback."""
+
+KIB, MIB = 1024, 1024**2
+
+
+class SettingsError(click.ClickException):
+    """A combination of settings that the server does not start with; the sentence says what to set."""
+
+    exit_code = 2
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Address:
+    """A host and a port to listen on; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+class _AddressType(click.ParamType):
+    name = "host:port"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        if isinstance(value, Address):
+            return value
+        host, colon, port = str(value).rpartition(":")
+        host = host.removeprefix("[").removesuffix("]")
+        if not colon or not host or not port.isdecimal() or int(port) > 65535:
+            self.fail(f"{value!r} is not host:port, as 127.0.0.1:9000 is", param, ctx)
+        return Address(host, int(port))
+
+
+class _ListType(click.ParamType):
+    name = "a,b,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        return tuple(item.strip().lower() for item in str(value).split(",") if item.strip())
+
+
+_READABLE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
+
+
+def _setting(default: Any, kind: Any, meaning: str, *, secret: bool = False) -> Any:
+    return dataclasses.field(default=default, metadata={"kind": kind, "help": meaning, "secret": secret})
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one server runs with.  Sizes are in bytes, times in seconds."""
+
+    bind_addr: Address = _setting(Address("127.0.0.1", 9000), _AddressType(), "Where REST listens.")
+    storage_root: Path = _setting(
+        Path("rs3gw-data"), click.Path(file_okay=False, path_type=Path), "The directory that holds everything stored."
+    )
+    access_key: str | None = _setting(None, str, "The access key of the owner.")
+    secret_key: str | None = _setting(None, str, "Its secret.", secret=True)
+    credentials_file: Path | None = _setting(
+        None, _READABLE, "A TOML file with further access keys; see docs/authentication.md."
+    )
+    region: str = _setting("us-east-1", str, "The region that signatures are made for and buckets are in.")
+    domains: tuple[str, ...] = _setting(
+        ("localhost",), _ListType(), "Host names under which bucket.<name> addresses a bucket (virtual-host style)."
+    )
+    durability: str = _setting(
+        "strict",
+        click.Choice(["strict", "relaxed"]),
+        "strict: on the disk before the answer. relaxed: a loss of power may lose the last seconds.",
+    )
+    tls_cert: Path | None = _setting(None, _READABLE, "The certificate chain of REST, PEM.")
+    tls_key: Path | None = _setting(None, _READABLE, "Its private key, PEM.")
+
+    grpc_enabled: bool = _setting(False, bool, "Whether gRPC listens too, on the host of RS3GW_BIND_ADDR.")
+    grpc_port: int = _setting(50051, click.IntRange(0, 65535), "The port of gRPC.")
+    grpc_max_message_size: int = _setting(
+        64 * MIB, click.IntRange(64 * KIB, 2**31 - 1), "The largest gRPC message, both ways."
+    )
+    grpc_chunk_size: int = _setting(
+        64 * KIB, click.IntRange(KIB, 4 * MIB), "How many bytes of an object one message of a download carries."
+    )
+    grpc_tls_cert: Path | None = _setting(None, _READABLE, "The certificate chain of gRPC, PEM.")
+    grpc_tls_key: Path | None = _setting(None, _READABLE, "Its private key, PEM.")
+
+    max_connections: int = _setting(
+        4096, click.IntRange(1), "REST connections at once; one more is told to slow down."
+    )
+    max_header_bytes: int = _setting(32 * KIB, click.IntRange(KIB), "The most that the headers of a request may take.")
+    max_headers: int = _setting(200, click.IntRange(8), "The most headers that a request may have.")
+    header_seconds: float = _setting(
+        20.0, click.FloatRange(0.1), "How long the headers of a request may take to arrive."
+    )
+    body_idle_seconds: float = _setting(
+        60.0, click.FloatRange(0.1), "How long a client that is sending a body may be silent."
+    )
+    keep_alive_seconds: int = _setting(75, click.IntRange(1), "How long an idle connection is kept.")
+    drain_seconds: float = _setting(
+        20.0, click.FloatRange(0), "How long a stopping server lets requests finish before it cancels them."
+    )
+    log_level: str = _setting("info", click.Choice(["debug", "info", "warning", "error"]), "What is logged.")
+    log_format: str = _setting(
+        "console", click.Choice(["console", "json"]), "How a log line looks: for a person, or for a collector."
+    )
+    log_requests: str = _setting(
+        "failures", click.Choice(["all", "failures", "none"]), "Which calls get a log line; failures are those of ours."
+    )
+
+    def __post_init__(self) -> None:
+        for cert, key, names in (
+            (self.tls_cert, self.tls_key, ("RS3GW_TLS_CERT", "RS3GW_TLS_KEY")),
+            (self.grpc_tls_cert, self.grpc_tls_key, ("RS3GW_GRPC_TLS_CERT", "RS3GW_GRPC_TLS_KEY")),
+        ):
+            if (cert is None) != (key is None):
+                given, other = names if cert is not None else names[::-1]
+                raise SettingsError(f"{given} is set and {other} is not: TLS needs both, or neither.")
+        if (self.access_key is None) != (self.secret_key is None):
+            given, other = ("RS3GW_ACCESS_KEY", "RS3GW_SECRET_KEY")
+            given, other = (given, other) if self.access_key is not None else (other, given)
+            raise SettingsError(f"{given} is set and {other} is not: set both.")
+        if self.secret_key is not None and len(self.secret_key) < MIN_SECRET_LENGTH:
+            raise SettingsError(f"RS3GW_SECRET_KEY has fewer than {MIN_SECRET_LENGTH} characters.")
+        if not self.bind_addr.is_loopback and self.uses_development_credentials:
+            raise SettingsError(
+                f"RS3GW_BIND_ADDR={self.bind_addr} can be reached from other machines, and the credentials are the "
+                "development ones: set RS3GW_ACCESS_KEY and RS3GW_SECRET_KEY, or RS3GW_CREDENTIALS_FILE."
+            )
+
+    @property
+    def uses_development_credentials(self) -> bool:
+        """Whether a key that anybody can read in the source opens this server."""
+        if self.access_key is None:
+            return self.credentials_file is None
+        return self.secret_key == DEVELOPMENT_SECRET_KEY
+
+    @property
+    def grpc_addr(self) -> Address:
+        """Where gRPC listens."""
+        return Address(self.bind_addr.host, self.grpc_port)
+
+
+MIN_SECRET_LENGTH = 8
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Row:
+    """A setting as the tables show it."""
+
+    name: str
+    variable: str
+    flag: str
+    default: str
+    meaning: str
+    kind: Any
+    secret: bool
+
+
+def rows() -> Iterator[Row]:
+    """Every setting, in the order of declaration."""
+    for each in dataclasses.fields(Settings):
+        yield Row(
+            name=each.name,
+            variable=PREFIX + each.name.upper(),
+            flag="--" + each.name.replace("_", "-"),
+            default=spell(each.default),
+            meaning=each.metadata["help"],
+            kind=each.metadata["kind"],
+            secret=each.metadata["secret"],
+        )
+
+
+def spell(value: Any) -> str:
+    """A value as one would write it into the environment."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return str(value)
+
+
+def options() -> list[click.Option]:
+    """Every setting as an option of a command, with its variable behind it."""
+    return [
+        click.Option(
+            [row.flag] if row.kind is not bool else [f"{row.flag}/--no-{row.flag[2:]}"],
+            envvar=row.variable,
+            type=row.kind,
+            default=field.default,
+            show_default=row.default or False,
+            help=f"{row.meaning}  [{row.variable}]",
+        )
+        for row, field in zip(rows(), dataclasses.fields(Settings), strict=True)
+    ]
+
+
+def refuse_unknown(environment: Mapping[str, str] | None = None) -> None:
+    """Raises SettingsError for an RS3GW_* variable that no setting has."""
+    names = os.environ if environment is None else environment
+    known = {row.variable for row in rows()}
+    unknown = sorted(name for name in names if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise SettingsError(f"{', '.join(unknown)}: no such setting. `rs3gw settings` prints those that exist.")

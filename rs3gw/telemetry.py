@@ -1,0 +1,175 @@
+"""
+What is seen of a call, in one place: its metrics and its log line, the same for both protocols.
+
+``Telemetry.observe`` spans a call from its evidence to its last byte.  The labels are few and bounded: an
+operation's name, a protocol, an S3 code; never a bucket, a key or an access key.  A log line about a call
+always has its request id, which the client has too.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import generate_latest
+from prometheus_client.process_collector import ProcessCollector
+
+from rs3gw.errors import S3Error
+
+if TYPE_CHECKING:
+    import structlog
+
+# From a small read out of the cache to a part of 5 GiB on a slow line.
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Telemetry:
+    """The metrics of one server, and its log of calls."""
+
+    def __init__(self, *, log_requests: str = "failures") -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        labels = ("operation", "protocol")
+        self.requests = Counter(
+            "rs3gw_requests", "Calls answered, by S3 code (OK where none).", (*labels, "code"), registry=self.registry
+        )
+        self.seconds = Histogram(
+            "rs3gw_request_seconds",
+            "From the evidence to the last byte of the answer.",
+            labels,
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.in_flight = Gauge("rs3gw_requests_in_flight", "Calls under way.", ("protocol",), registry=self.registry)
+        self.log_all = log_requests == "all"
+        self.log_failures = log_requests != "none"
+        self._log = logger("call")
+        self._series: dict[tuple[str, str], _Series] = {}
+
+    def observe(self, operation: str, protocol: str, request_id: str) -> Seen:
+        """A context that lasts as long as the call."""
+        series = self._series.get((operation, protocol))
+        if series is None:
+            series = self._series[operation, protocol] = _Series(self, operation, protocol)
+        return Seen(self, series, request_id)
+
+    def render(self) -> bytes:
+        """The metrics in Prometheus's text format."""
+        return generate_latest(self.registry)
+
+
+class _Series:
+    """The children of the metrics for one operation on one protocol, looked up once."""
+
+    __slots__ = ("codes", "in_flight", "ok", "operation", "protocol", "seconds")
+
+    def __init__(self, telemetry: Telemetry, operation: str, protocol: str) -> None:
+        self.operation, self.protocol = operation, protocol
+        self.seconds = telemetry.seconds.labels(operation, protocol)
+        self.in_flight = telemetry.in_flight.labels(protocol)
+        self.ok = telemetry.requests.labels(operation, protocol, "OK")
+
+
+class Seen:
+    """One call, while it is watched."""
+
+    __slots__ = ("_began", "_caller", "_request_id", "_series", "_telemetry")
+
+    def __init__(self, telemetry: Telemetry, series: _Series, request_id: str) -> None:
+        self._telemetry, self._series, self._request_id = telemetry, series, request_id
+        self._caller = ""
+
+    def identified(self, name: str) -> None:
+        """Who calls, for the log alone."""
+        self._caller = name
+
+    def __enter__(self) -> Seen:
+        self._began = time.perf_counter()
+        self._series.in_flight.inc()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        series, telemetry = self._series, self._telemetry
+        seconds = time.perf_counter() - self._began
+        series.in_flight.dec()
+        series.seconds.observe(seconds)
+        if fault is None:
+            series.ok.inc()
+            if not telemetry.log_all:
+                return
+            code = "OK"
+        else:
+            code = code_of(fault)
+            telemetry.requests.labels(series.operation, series.protocol, code).inc()
+            ours = code in ("InternalError", "DamagedObject", "InsufficientStorage")
+            if not (telemetry.log_all or (ours and telemetry.log_failures)):
+                return
+        log = telemetry._log.error if code == "InternalError" else telemetry._log.info
+        log(
+            "call",
+            operation=series.operation,
+            protocol=series.protocol,
+            code=code,
+            milliseconds=round(seconds * 1000, 3),
+            caller=self._caller,
+            request_id=self._request_id,
+        )
+
+
+def code_of(fault: BaseException) -> str:
+    """The label of a call that ended with this: an S3 code, or Cancelled where the client went away."""
+    if isinstance(fault, S3Error):
+        return fault.code
+    if isinstance(fault, Exception) and not isinstance(fault, ConnectionError):
+        return "InternalError"
+    return "Cancelled"
+
+
+def logger(name: str) -> structlog.stdlib.BoundLogger:
+    """The logger of a part of rs3gw."""
+    import structlog
+
+    bound: structlog.stdlib.BoundLogger = structlog.get_logger(f"rs3gw.{name}")
+    return bound
+
+
+def configure_logging(*, level: str, form: str) -> None:
+    """Send every log line, ours and the libraries', to standard error in one form."""
+    import structlog
+
+    shared: list[structlog.typing.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if form == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    )
+    structlog.configure(
+        processors=[structlog.stdlib.filter_by_level, *shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    logging.getLogger("asyncio").setLevel(max(logging.WARNING, root.level))
