@@ -1,0 +1,44 @@
+"""
+What a target or a driver may lack without being wrong: the names behind ``@needs.<capability>``.
+
+A scenario that needs what a cell does not have is *unsupported* there: neither a pass nor a failure.  A profile turns
+off what a product does not offer; a driver says what its protocol cannot ask.  Everything else is everybody's duty.
+"""
+
+from __future__ import annotations
+
+CAPABILITIES: dict[str, str] = {
+    "anonymous": "Requests without credentials are told apart from signed ones.",
+    "authentication": "Signatures are verified, and a wrong one is refused.",
+    "bearer": "An access key can be shown as a bearer token.",
+    "bucket-tagging": "Buckets carry tags.",
+    "cancellation": "An upload can be broken off midway.",
+    "checksums": "Checksums that a client sends are verified, stored and given back.",
+    "conditional-copies": "A copy can depend on what its source is.",
+    "conditional-deletes": "A delete can insist on the ETag of what it removes.",
+    "conditional-reads": "A read can depend on an ETag or a time.",
+    "conditional-writes": "A write can insist on there being nothing, or on the ETag of what it replaces.",
+    "control-characters": "Keys may hold control characters, and listings can carry them.",
+    "copies": "Objects can be copied inside the server.",
+    "expected-owner": "A request can name the owner that it expects a bucket to have.",
+    "multipart": "Objects can be uploaded in parts.",
+    "multipart-checksums": "Parts and whole uploads carry checksums.",
+    "object-attributes": "The attributes of an object and its parts can be asked for.",
+    "object-tagging": "Objects carry tags.",
+    "other-protocol": "The target speaks a second protocol over the same objects.",
+    "part-numbers": "One part of an object can be read by its number.",
+    "policies": "Buckets carry policies, and they are judged.",
+    "presigned": "A request can be signed ahead of its time.",
+    "regions": "A bucket can be put into a region, and says which.",
+    "second-identity": "There is a second access key, to which only policies give rights.",
+    "unknown-requests": "The protocol can ask for what a server does not offer.",
+    "upload-listing": "Uploads that are under way can be listed.",
+    "wire": "The bytes of requests can be written by hand.",
+}
+
+
+def check(names: set[str], where: str) -> None:
+    """Raises ValueError for a name that is not a capability: a need that is misspelt would never be met."""
+    unknown = sorted(names - CAPABILITIES.keys())
+    if unknown:
+        raise ValueError(f"{where}: {', '.join(unknown)}: no such capability; see conformance/capabilities.py")
