@@ -84,7 +84,10 @@ def settings() -> str:
         "`rs3gw settings` prints those in force and where each came from.\n"
         "A variable that begins with `RS3GW_` and is not here stops the start.",
         ("Variable", "Flag", "Default", "Meaning"),
-        [(f"`{row.variable}`", f"`{row.flag}`", f"`{row.default}`" if row.default else "", row.meaning) for row in rows()],
+        [
+            (f"`{row.variable}`", f"`{row.flag}`", f"`{row.default}`" if row.default else "", row.meaning)
+            for row in rows()
+        ],
     )
 
 
@@ -100,4 +103,6 @@ def _row(cells: Iterable[str]) -> str:
 def plain(table: Table) -> str:
     """A table for a terminal."""
     widths = [max(len(row[column]) for row in table) for column in range(len(table[0]))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in table
+    )

@@ -1,0 +1,551 @@
+"""
+The index: one relational schema in SQLite, and every statement that is made on it.
+
+A row is an object, an upload, a part or a blob; a listing is a walk of a primary key.  The rows of objects are
+small because listings read them whole: inline content stands in a table of its own.  Keys are TEXT in binary
+collation, which orders them by their UTF-8 bytes.  Reads are functions of a connection; mutations are functions
+of a connection inside the committer's transaction.
+
+A blob's row counts the extents that name it.  When the count falls to zero the row goes, in the transaction that
+let go of it, and the file's name is handed back to be removed after the commit.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rs3gw.engine.memory import algorithms, completed
+from rs3gw.engine.ports import (
+    NULL_VERSION,
+    Bucket,
+    BucketExists,
+    BucketMissing,
+    BucketOccupied,
+    Completed,
+    Condition,
+    Content,
+    Entry,
+    Extent,
+    Facts,
+    Object,
+    ObjectMissing,
+    ObjectPart,
+    Part,
+    PartMissing,
+    Upload,
+    UploadMissing,
+)
+
+COMPLETED_KEPT = 10_000
+"""How many completed uploads are remembered, so that completing one again is answered the same."""
+
+SCHEMA = """
+CREATE TABLE buckets (
+    name TEXT PRIMARY KEY, region TEXT NOT NULL, created INTEGER NOT NULL, documents TEXT NOT NULL
+) WITHOUT ROWID;
+
+CREATE TABLE objects (
+    bucket TEXT NOT NULL, key TEXT NOT NULL, version_id TEXT NOT NULL,
+    size INTEGER NOT NULL, modified INTEGER NOT NULL, etag TEXT NOT NULL,
+    algorithms TEXT NOT NULL, checksum_type TEXT,
+    facts TEXT NOT NULL, parts TEXT, extents TEXT, inline INTEGER,
+    PRIMARY KEY (bucket, key, version_id)
+) WITHOUT ROWID;
+
+CREATE TABLE inlines (id INTEGER PRIMARY KEY, content BLOB NOT NULL);
+
+CREATE TABLE blobs (id TEXT PRIMARY KEY, named INTEGER NOT NULL) WITHOUT ROWID;
+
+CREATE TABLE uploads (
+    bucket TEXT NOT NULL, key TEXT NOT NULL, upload_id TEXT NOT NULL UNIQUE,
+    initiated INTEGER NOT NULL, facts TEXT NOT NULL, algorithm TEXT,
+    initiator_id TEXT NOT NULL, initiator_name TEXT NOT NULL,
+    PRIMARY KEY (bucket, key, upload_id)
+) WITHOUT ROWID;
+
+CREATE TABLE parts (
+    upload_id TEXT NOT NULL, number INTEGER NOT NULL,
+    size INTEGER NOT NULL, etag TEXT NOT NULL, modified INTEGER NOT NULL,
+    checksums TEXT NOT NULL, extents TEXT NOT NULL,
+    PRIMARY KEY (upload_id, number)
+) WITHOUT ROWID;
+
+CREATE TABLE completed (
+    id INTEGER PRIMARY KEY, upload_id TEXT NOT NULL UNIQUE,
+    bucket TEXT NOT NULL, key TEXT NOT NULL, etag TEXT NOT NULL, parts TEXT NOT NULL
+);
+"""
+
+Freed = list[str]
+"""The blobs that nothing names any more; their files go after the commit."""
+
+
+# Values and columns ------------------------------------------------------------------------------------------
+
+
+def stamp(moment: datetime) -> int:
+    """Milliseconds since 1970, which is what S3 shows of a time."""
+    return round(moment.timestamp() * 1000)
+
+
+def moment(milliseconds: int) -> datetime:
+    """The time that a stamp stands for."""
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)
+
+
+def pack(facts: Facts) -> str:
+    """Facts as a column; what is empty takes no room."""
+    said = {
+        "h": facts.headers,
+        "m": facts.metadata,
+        "t": facts.tags,
+        "c": facts.checksums,
+    }
+    return json.dumps({name: value for name, value in said.items() if value}, separators=(",", ":"))
+
+
+def unpack(packed: str, etag: str, checksum_type: str | None) -> Facts:
+    """The facts of a column."""
+    said = json.loads(packed)
+    get = said.get
+    return Facts(
+        etag=etag,
+        headers=get("h") or {},
+        metadata=get("m") or {},
+        tags=get("t") or {},
+        checksums=get("c") or {},
+        checksum_type=checksum_type,
+    )
+
+
+def pack_extents(extents: Sequence[Extent]) -> str:
+    """Extents as a column."""
+    return json.dumps([(extent.blob, extent.offset, extent.size) for extent in extents], separators=(",", ":"))
+
+
+def unpack_extents(packed: str | None) -> tuple[Extent, ...]:
+    """The extents of a column."""
+    return tuple(Extent(*each) for each in json.loads(packed)) if packed else ()
+
+
+def pack_parts(parts: Sequence[ObjectPart]) -> str | None:
+    """The parts of an object as a column."""
+    if not parts:
+        return None
+    return json.dumps([(part.number, part.size, dict(part.checksums)) for part in parts], separators=(",", ":"))
+
+
+def unpack_parts(packed: str | None) -> tuple[ObjectPart, ...]:
+    """The parts of an object from a column."""
+    if packed is None:
+        return ()
+    return tuple(ObjectPart(number=number, size=size, checksums=sums) for number, size, sums in json.loads(packed))
+
+
+# Reads -------------------------------------------------------------------------------------------------------
+
+
+def find_bucket(connection: sqlite3.Connection, name: str) -> Bucket:
+    """Raises BucketMissing."""
+    row = connection.execute("SELECT name, region, created, documents FROM buckets WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise BucketMissing(name)
+    return _bucket(row)
+
+
+def _bucket(row: Sequence[Any]) -> Bucket:
+    name, region, created, documents = row
+    return Bucket(name=name, region=region, created=moment(created), documents=json.loads(documents))
+
+
+def find_buckets(connection: sqlite3.Connection, prefix: str, after: str, limit: int) -> list[Bucket]:
+    """In the order of their names."""
+    rows = connection.execute(
+        "SELECT name, region, created, documents FROM buckets"
+        " WHERE name > ? AND substr(name, 1, ?) = ? ORDER BY name LIMIT ?",
+        (after, len(prefix), prefix, limit),
+    )
+    return [_bucket(row) for row in rows]
+
+
+_OBJECT = (
+    "SELECT o.size, o.modified, o.etag, o.checksum_type, o.facts, o.parts, o.extents, i.content"
+    " FROM objects o LEFT JOIN inlines i ON i.id = o.inline"
+    " WHERE o.bucket = ? AND o.key = ? AND o.version_id = ?"
+)
+
+
+def find_object(connection: sqlite3.Connection, bucket: str, key: str, version_id: str | None = None) -> Object | None:
+    """The object, or None; whether the bucket exists is not asked."""
+    version_id = version_id or NULL_VERSION
+    row = connection.execute(_OBJECT, (bucket, key, version_id)).fetchone()
+    if row is None:
+        return None
+    size, modified, etag, checksum_type, facts, parts, extents, inline = row
+    return Object(
+        bucket=bucket,
+        key=key,
+        version_id=version_id,
+        size=size,
+        modified=moment(modified),
+        facts=unpack(facts, etag, checksum_type),
+        content=Content(inline=inline) if inline is not None else Content(extents=unpack_extents(extents)),
+        parts=unpack_parts(parts),
+    )
+
+
+def scan_objects(
+    connection: sqlite3.Connection, bucket: str, start: str, inclusive: bool, end: str | None, limit: int
+) -> list[Entry]:
+    """A run of the primary key."""
+    compare, bound = (">=" if inclusive else ">"), ("" if end is None else " AND key < ?")
+    rows = connection.execute(
+        "SELECT key, version_id, size, modified, etag, algorithms, checksum_type FROM objects"
+        f" WHERE bucket = ? AND key {compare} ?{bound} ORDER BY key LIMIT ?",
+        (bucket, start, limit) if end is None else (bucket, start, end, limit),
+    )
+    return [
+        Entry(key, version, size, moment(modified), etag, tuple(names.split()), kind)
+        for key, version, size, modified, etag, names, kind in rows
+    ]
+
+
+_UPLOAD = "SELECT bucket, key, upload_id, initiated, facts, algorithm, initiator_id, initiator_name FROM uploads"
+
+
+def _upload(row: Sequence[Any]) -> Upload:
+    bucket, key, upload_id, initiated, packed, algorithm, initiator_id, initiator_name = row
+    facts = json.loads(packed)
+    return Upload(
+        bucket=bucket,
+        key=key,
+        upload_id=upload_id,
+        initiated=moment(initiated),
+        facts=unpack(json.dumps(facts["facts"]), "", facts["type"]),
+        checksum_algorithm=algorithm,
+        initiator=(initiator_id, initiator_name),
+    )
+
+
+def find_upload(connection: sqlite3.Connection, bucket: str, key: str, upload_id: str) -> Upload:
+    """Raises UploadMissing, with what became of it where that is remembered."""
+    row = connection.execute(
+        f"{_UPLOAD} WHERE bucket = ? AND key = ? AND upload_id = ?", (bucket, key, upload_id)
+    ).fetchone()
+    if row is not None:
+        return _upload(row)
+    ended = connection.execute(
+        "SELECT etag, parts FROM completed WHERE upload_id = ? AND bucket = ? AND key = ?", (upload_id, bucket, key)
+    ).fetchone()
+    if ended is None:
+        raise UploadMissing()
+    parts = tuple((number, etag) for number, etag in json.loads(ended[1]))
+    raise UploadMissing(Completed(bucket=bucket, key=key, upload_id=upload_id, etag=ended[0], parts=parts))
+
+
+def scan_uploads(
+    connection: sqlite3.Connection,
+    bucket: str,
+    start: tuple[str, str],
+    inclusive: bool,
+    end: str | None,
+    limit: int,
+) -> list[Upload]:
+    """A run of the primary key."""
+    compare, bound = (">=" if inclusive else ">"), ("" if end is None else " AND key < ?")
+    values: list[Any] = [bucket, *start, *([] if end is None else [end]), limit]
+    rows = connection.execute(
+        f"{_UPLOAD} WHERE bucket = ? AND (key, upload_id) {compare} (?, ?){bound} ORDER BY key, upload_id LIMIT ?",
+        values,
+    )
+    return [_upload(row) for row in rows]
+
+
+_PART = "SELECT number, size, etag, modified, checksums, extents FROM parts WHERE upload_id = ?"
+
+
+def _part(row: Sequence[Any]) -> Part:
+    number, size, etag, modified, checksums, extents = row
+    return Part(
+        number=number,
+        size=size,
+        etag=etag,
+        modified=moment(modified),
+        content=Content(extents=unpack_extents(extents)),
+        checksums=json.loads(checksums),
+    )
+
+
+def find_parts(connection: sqlite3.Connection, upload_id: str, after: int, limit: int) -> list[Part]:
+    """In the order of their numbers."""
+    return [
+        _part(row)
+        for row in connection.execute(f"{_PART} AND number > ? ORDER BY number LIMIT ?", (upload_id, after, limit))
+    ]
+
+
+def is_blob(connection: sqlite3.Connection, blob: str) -> bool:
+    """Whether a record names it."""
+    return connection.execute("SELECT 1 FROM blobs WHERE id = ?", (blob,)).fetchone() is not None
+
+
+# Mutations ---------------------------------------------------------------------------------------------------
+
+
+def _require_bucket(connection: sqlite3.Connection, name: str) -> None:
+    if connection.execute("SELECT 1 FROM buckets WHERE name = ?", (name,)).fetchone() is None:
+        raise BucketMissing(name)
+
+
+def _name(connection: sqlite3.Connection, extents: Sequence[Extent], staged: Callable[[str], bool]) -> None:
+    """Count the extents on their blobs; one that nobody names and nobody staged is gone.  Raises ObjectMissing."""
+    for extent in extents:
+        changed = connection.execute("UPDATE blobs SET named = named + 1 WHERE id = ?", (extent.blob,))
+        if changed.rowcount == 0:
+            if not staged(extent.blob):
+                raise ObjectMissing(extent.blob)
+            connection.execute("INSERT INTO blobs (id, named) VALUES (?, 1)", (extent.blob,))
+
+
+def _unname(connection: sqlite3.Connection, extents: Sequence[Extent]) -> Freed:
+    freed: Freed = []
+    for extent in extents:
+        connection.execute("UPDATE blobs SET named = named - 1 WHERE id = ?", (extent.blob,))
+        gone = connection.execute("DELETE FROM blobs WHERE id = ? AND named = 0", (extent.blob,))
+        if gone.rowcount:
+            freed.append(extent.blob)
+    return freed
+
+
+def create_bucket(connection: sqlite3.Connection, bucket: Bucket) -> None:
+    """Raises BucketExists."""
+    if connection.execute("SELECT 1 FROM buckets WHERE name = ?", (bucket.name,)).fetchone():
+        raise BucketExists(bucket.name)
+    connection.execute(
+        "INSERT INTO buckets (name, region, created, documents) VALUES (?, ?, ?, ?)",
+        (bucket.name, bucket.region, stamp(bucket.created), json.dumps(dict(bucket.documents))),
+    )
+
+
+def delete_bucket(connection: sqlite3.Connection, name: str) -> None:
+    """Raises BucketMissing, BucketOccupied."""
+    _require_bucket(connection, name)
+    for table in ("objects", "uploads"):
+        if connection.execute(f"SELECT 1 FROM {table} WHERE bucket = ? LIMIT 1", (name,)).fetchone():
+            raise BucketOccupied(name)
+    connection.execute("DELETE FROM completed WHERE bucket = ?", (name,))
+    connection.execute("DELETE FROM buckets WHERE name = ?", (name,))
+
+
+def set_document(connection: sqlite3.Connection, bucket: str, kind: str, text: str | None) -> None:
+    """Raises BucketMissing."""
+    documents = dict(find_bucket(connection, bucket).documents)
+    documents.pop(kind, None)
+    if text is not None:
+        documents[kind] = text
+    connection.execute("UPDATE buckets SET documents = ? WHERE name = ?", (json.dumps(documents), bucket))
+
+
+def put_object(
+    connection: sqlite3.Connection,
+    made: Object,
+    condition: Condition | None,
+    staged: Callable[[str], bool],
+) -> Freed:
+    """Publish; the blobs that what was there alone had named are freed.  Raises BucketMissing, ObjectMissing."""
+    _require_bucket(connection, made.bucket)
+    if condition is not None:
+        condition(find_object(connection, made.bucket, made.key))
+    # The new names come first: an object copied onto itself must not free what it keeps.
+    _name(connection, made.content.extents, staged)
+    freed = _remove_object(connection, made.bucket, made.key, made.version_id)
+    inline: int | None = None
+    if made.content.inline is not None:
+        inline = connection.execute("INSERT INTO inlines (content) VALUES (?)", (made.content.inline,)).lastrowid
+    facts = made.facts
+    connection.execute(
+        "INSERT INTO objects (bucket, key, version_id, size, modified, etag, algorithms, checksum_type, facts, parts,"
+        " extents, inline) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            made.bucket,
+            made.key,
+            made.version_id,
+            made.size,
+            stamp(made.modified),
+            facts.etag,
+            " ".join(algorithms(facts.checksums)),
+            facts.checksum_type,
+            pack(facts),
+            pack_parts(made.parts),
+            pack_extents(made.content.extents) if inline is None else None,
+            inline,
+        ),
+    )
+    return freed
+
+
+def _remove_object(connection: sqlite3.Connection, bucket: str, key: str, version_id: str) -> Freed:
+    place = (bucket, key, version_id)
+    row = connection.execute(
+        "SELECT extents, inline FROM objects WHERE bucket = ? AND key = ? AND version_id = ?", place
+    ).fetchone()
+    if row is None:
+        return []
+    extents, inline = row
+    connection.execute("DELETE FROM objects WHERE bucket = ? AND key = ? AND version_id = ?", place)
+    if inline is not None:
+        connection.execute("DELETE FROM inlines WHERE id = ?", (inline,))
+    return _unname(connection, unpack_extents(extents))
+
+
+def delete_object(
+    connection: sqlite3.Connection, bucket: str, key: str, version_id: str | None, condition: Condition | None
+) -> tuple[Object | None, Freed]:
+    """Raises BucketMissing."""
+    _require_bucket(connection, bucket)
+    found = find_object(connection, bucket, key, version_id)
+    if condition is not None:
+        condition(found)
+    if found is None:
+        return None, []
+    return found, _remove_object(connection, bucket, key, found.version_id)
+
+
+def delete_objects(
+    connection: sqlite3.Connection, bucket: str, keys: Sequence[tuple[str, Condition | None]]
+) -> tuple[list[Exception | None], Freed]:
+    """One outcome a key.  Raises BucketMissing."""
+    _require_bucket(connection, bucket)
+    outcomes: list[Exception | None] = []
+    freed: Freed = []
+    for key, condition in keys:
+        try:
+            freed += delete_object(connection, bucket, key, None, condition)[1]
+        except sqlite3.Error:
+            raise
+        except Exception as fault:  # a condition raises what it likes, before anything was changed for its key
+            outcomes.append(fault)
+        else:
+            outcomes.append(None)
+    return outcomes, freed
+
+
+def change_object(
+    connection: sqlite3.Connection, bucket: str, key: str, version_id: str | None, change: Callable[[Facts], Facts]
+) -> Object:
+    """Raises BucketMissing, ObjectMissing."""
+    _require_bucket(connection, bucket)
+    found = find_object(connection, bucket, key, version_id)
+    if found is None:
+        raise ObjectMissing(key)
+    changed = dataclasses.replace(found, facts=change(found.facts))
+    connection.execute(
+        "UPDATE objects SET facts = ? WHERE bucket = ? AND key = ? AND version_id = ?",
+        (pack(changed.facts), bucket, key, found.version_id),
+    )
+    return changed
+
+
+def create_upload(connection: sqlite3.Connection, upload: Upload) -> None:
+    """Raises BucketMissing."""
+    _require_bucket(connection, upload.bucket)
+    facts = {"facts": json.loads(pack(upload.facts)), "type": upload.facts.checksum_type}
+    connection.execute(
+        "INSERT INTO uploads (bucket, key, upload_id, initiated, facts, algorithm, initiator_id, initiator_name)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            upload.bucket,
+            upload.key,
+            upload.upload_id,
+            stamp(upload.initiated),
+            json.dumps(facts),
+            upload.checksum_algorithm,
+            *upload.initiator,
+        ),
+    )
+
+
+def put_part(connection: sqlite3.Connection, upload: Upload, part: Part, staged: Callable[[str], bool]) -> Freed:
+    """Raises UploadMissing, ObjectMissing."""
+    find_upload(connection, upload.bucket, upload.key, upload.upload_id)
+    _name(connection, part.content.extents, staged)
+    place = (upload.upload_id, part.number)
+    row = connection.execute("SELECT extents FROM parts WHERE upload_id = ? AND number = ?", place).fetchone()
+    freed = _unname(connection, unpack_extents(row[0])) if row else []
+    connection.execute(
+        "INSERT OR REPLACE INTO parts (upload_id, number, size, etag, modified, checksums, extents)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            *place,
+            part.size,
+            part.etag,
+            stamp(part.modified),
+            json.dumps(_plain(part.checksums)),
+            pack_extents(part.content.extents),
+        ),
+    )
+    return freed
+
+
+def _plain(values: Mapping[str, str]) -> dict[str, str]:
+    return dict(values)
+
+
+def abort_upload(connection: sqlite3.Connection, bucket: str, key: str, upload_id: str) -> Freed:
+    """Raises BucketMissing, UploadMissing."""
+    _require_bucket(connection, bucket)
+    find_upload(connection, bucket, key, upload_id)
+    return _end_upload(connection, bucket, key, upload_id)
+
+
+def _end_upload(connection: sqlite3.Connection, bucket: str, key: str, upload_id: str) -> Freed:
+    freed: Freed = []
+    for (extents,) in connection.execute("SELECT extents FROM parts WHERE upload_id = ?", (upload_id,)).fetchall():
+        freed += _unname(connection, unpack_extents(extents))
+    connection.execute("DELETE FROM parts WHERE upload_id = ?", (upload_id,))
+    connection.execute("DELETE FROM uploads WHERE bucket = ? AND key = ? AND upload_id = ?", (bucket, key, upload_id))
+    return freed
+
+
+def complete_upload(
+    connection: sqlite3.Connection,
+    upload: Upload,
+    numbers: Sequence[int],
+    assemble: Callable[[Sequence[Part]], tuple[Facts, tuple[ObjectPart, ...]]],
+    condition: Condition | None,
+    now: datetime,
+) -> tuple[Object, Freed]:
+    """Raises BucketMissing, UploadMissing, PartMissing."""
+    _require_bucket(connection, upload.bucket)
+    find_upload(connection, upload.bucket, upload.key, upload.upload_id)
+    stored = {part.number: part for part in find_parts(connection, upload.upload_id, 0, -1)}
+    for number in numbers:
+        if number not in stored:
+            raise PartMissing(number)
+    parts = [stored[number] for number in numbers]
+    facts, described = assemble(parts)
+    content = Content(extents=tuple(extent for part in parts for extent in part.content.extents))
+    made = Object(
+        bucket=upload.bucket,
+        key=upload.key,
+        version_id=NULL_VERSION,
+        size=content.size,
+        modified=now,
+        facts=facts,
+        content=content,
+        parts=described,
+    )
+    freed = put_object(connection, made, condition, staged=lambda blob: False)
+    freed += _end_upload(connection, upload.bucket, upload.key, upload.upload_id)
+    ended = completed(upload, facts, parts)
+    last = connection.execute(
+        "INSERT INTO completed (upload_id, bucket, key, etag, parts) VALUES (?, ?, ?, ?, ?)",
+        (ended.upload_id, ended.bucket, ended.key, ended.etag, json.dumps(ended.parts)),
+    ).lastrowid
+    connection.execute("DELETE FROM completed WHERE id <= ?", ((last or 0) - COMPLETED_KEPT,))
+    return made, freed

@@ -1,0 +1,456 @@
+"""
+The engine that people store data in: an index in SQLite and blobs in files, under one root.
+
+    <root>/layout.json   the version of everything below; a root of another version is refused untouched
+    <root>/lock          held by the one process group that owns the root
+    <root>/index.db      SQLite in WAL mode: every record, and small content
+    <root>/blobs/3f/…    large content
+
+A mutation is acknowledged when the committer's COMMIT has returned; in strict durability that is after the fsync
+of its content, of the directory that names it and of the index's log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import TypeVar
+
+from rs3gw import __version__
+from rs3gw.engine import index
+from rs3gw.engine.blobs import Blobs, BlobStaging
+from rs3gw.engine.commit import Committer, explain
+from rs3gw.engine.ports import (
+    NULL_VERSION,
+    Bucket,
+    Buffer,
+    Clock,
+    Condition,
+    Content,
+    Disk,
+    DiskFault,
+    DiskFull,
+    Entropy,
+    Entry,
+    Extent,
+    Facts,
+    LayoutRefused,
+    Object,
+    ObjectMissing,
+    ObjectPart,
+    Part,
+    RootBusy,
+    Upload,
+)
+from rs3gw.engine.world import PosixDisk
+
+LAYOUT = 1
+"""The version of the layout that this program reads and writes."""
+
+THREADS = 8
+"""Threads for file reads, writes and fsyncs: enough to keep a disk's queue busy, few enough not to fight."""
+
+RESERVE_BYTES = 32 * 1024**2
+"""Room that content may not take, so that deletes and the index's log can always be written."""
+
+WAL_PAGES = 4000
+"""Pages of the log before it is folded into the index: 16 MiB, a few milliseconds of writing."""
+
+Result = TypeVar("Result")
+
+
+class Durability(Enum):
+    """What an acknowledged write survives."""
+
+    STRICT = "strict"
+    """The loss of power: content, directory and index are fsynced before the answer."""
+    RELAXED = "relaxed"
+    """The death of the process.  A loss of power may lose the last seconds, and content before its record."""
+
+
+class Store:
+    """Buckets, objects and uploads on a disk; open it with ``Store.open``."""
+
+    def __init__(
+        self, root: Path, lock: int, *, clock: Clock, entropy: Entropy, disk: Disk, durability: Durability
+    ) -> None:
+        self._root = root
+        self._lock = lock
+        self._clock = clock
+        self._disk = disk
+        self._durability = durability
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rs3gw-disk")
+        self._blobs = Blobs(disk, entropy, self._pool, is_strict=durability is Durability.STRICT)
+        self._local = threading.local()
+        self._readers: list[sqlite3.Connection] = []
+        self._cached: dict[str, Bucket] = {}
+        self._buckets_changed = False
+        self._closing = threading.Event()
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        disk: Disk | None = None,
+        durability: Durability = Durability.STRICT,
+    ) -> Store:
+        """
+        Open a storage root, making it where there is none, and own it until ``close``.
+
+        Raises LayoutRefused, RootBusy, DiskFault, DiskFull; whatever is raised, nothing was touched.
+        """
+        is_new = inspect(root)
+        try:
+            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = own(root)
+        except OSError as fault:
+            raise DiskFault(f"{root}: {fault.strerror}") from fault
+        try:
+            store = cls(root, lock, clock=clock, entropy=entropy, disk=disk or PosixDisk(root), durability=durability)
+            store._begin(is_new=is_new)
+        except BaseException:
+            os.close(lock)
+            raise
+        return store
+
+    def _begin(self, *, is_new: bool) -> None:
+        if is_new:
+            self._blobs.make_directories()
+        connection = self._connect()
+        try:
+            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
+                connection.executescript(f"BEGIN IMMEDIATE; {index.SCHEMA} PRAGMA user_version = {LAYOUT}; COMMIT;")
+        except sqlite3.Error as fault:
+            raise explain(fault) from fault
+        finally:
+            connection.close()
+        if is_new:
+            # The layout is said last: a root that a crash left half made has no layout, only our own names.
+            write_layout(self._root)
+        self._committer = Committer(self._connect, self._committed)
+        # What a crash left behind is removed beside the first requests, not before them.
+        self._pool.submit(self._sweep)
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._root / "index.db", isolation_level=None, check_same_thread=False, cached_statements=256
+        )
+        synchronous = "FULL" if self._durability is Durability.STRICT else "NORMAL"
+        for pragma in (
+            "journal_mode = WAL",
+            f"synchronous = {synchronous}",
+            "busy_timeout = 10000",
+            f"wal_autocheckpoint = {WAL_PAGES}",
+            "cache_size = -32768",
+            "mmap_size = 268435456",
+            "temp_store = MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+        return connection
+
+    @property
+    def _reader(self) -> sqlite3.Connection:
+        """This thread's connection for reading."""
+        found: sqlite3.Connection | None = getattr(self._local, "reader", None)
+        if found is None:
+            found = self._local.reader = self._connect()
+            found.execute("PRAGMA query_only = ON")
+            self._readers.append(found)
+        return found
+
+    def _now(self) -> datetime:
+        # Whole milliseconds: what is answered now is what is read later.
+        return index.moment(index.stamp(self._clock.now()))
+
+    async def _commit(self, mutation: Callable[[sqlite3.Connection], Result]) -> Result:
+        return await self._committer.submit(mutation)
+
+    async def _publish(
+        self, mutation: Callable[[sqlite3.Connection], tuple[Result, index.Freed]], extents: Sequence[Extent] = ()
+    ) -> Result:
+        """Commit a mutation that names extents and frees blobs."""
+        pending = self._committer.submit(mutation)
+        try:
+            # A caller that goes away does not take back what is queued: the outcome is still attended to.
+            result, freed = await asyncio.shield(pending)
+        except asyncio.CancelledError:
+            pending.add_done_callback(lambda done: self._attend(done, extents))
+            raise
+        except (DiskFull, DiskFault):
+            self._blobs.published(extents)
+            raise
+        self._blobs.published(extents)
+        if freed:
+            self._blobs.free(freed)
+        return result
+
+    def _attend(self, done: asyncio.Future[tuple[Result, index.Freed]], extents: Sequence[Extent]) -> None:
+        if done.cancelled():
+            return
+        fault = done.exception()
+        if fault is None:
+            self._blobs.published(extents)
+            self._blobs.free(done.result()[1])
+        elif isinstance(fault, (DiskFull, DiskFault)):
+            self._blobs.published(extents)
+
+    # Buckets
+
+    def bucket(self, name: str) -> Bucket:
+        # The dict is taken before the row is read: a commit in between puts a new dict in its place, and what was
+        # read too early is remembered by nobody.
+        cached = self._cached
+        found = cached.get(name)
+        if found is None:
+            found = cached[name] = index.find_bucket(self._reader, name)
+        return found
+
+    def _committed(self) -> None:
+        if self._buckets_changed:
+            self._buckets_changed = False
+            self._cached = {}
+
+    def buckets(self, *, prefix: str = "", after: str = "", limit: int) -> Sequence[Bucket]:
+        return index.find_buckets(self._reader, prefix, after, limit)
+
+    async def create_bucket(self, bucket: Bucket) -> None:
+        await self._change_bucket(lambda connection: index.create_bucket(connection, bucket))
+
+    async def delete_bucket(self, name: str) -> None:
+        await self._change_bucket(lambda connection: index.delete_bucket(connection, name))
+
+    async def set_document(self, bucket: str, kind: str, text: str | None) -> None:
+        await self._change_bucket(lambda connection: index.set_document(connection, bucket, kind, text))
+
+    async def _change_bucket(self, mutation: Callable[[sqlite3.Connection], None]) -> None:
+        def change(connection: sqlite3.Connection) -> None:
+            self._buckets_changed = True
+            mutation(connection)
+
+        await self._commit(change)
+
+    # Objects
+
+    def object(self, bucket: str, key: str, version_id: str | None = None) -> Object:
+        found = index.find_object(self._reader, bucket, key, version_id)
+        if found is None:
+            self.bucket(bucket)
+            raise ObjectMissing(key)
+        return found
+
+    def scan(self, bucket: str, *, start: str, inclusive: bool, end: str | None, limit: int) -> Sequence[Entry]:
+        self.bucket(bucket)
+        return index.scan_objects(self._reader, bucket, start, inclusive, end, limit)
+
+    def stage(self, size: int | None, *, inline: bool = True) -> BlobStaging:
+        if size and self._disk.free_bytes() < size + RESERVE_BYTES:
+            raise DiskFull(f"{size} bytes")
+        return self._blobs.stage(inline=inline)
+
+    async def put_object(
+        self,
+        bucket: str,
+        key: str,
+        content: Content,
+        facts: Facts,
+        *,
+        parts: tuple[ObjectPart, ...] = (),
+        condition: Condition | None = None,
+    ) -> Object:
+        def put(connection: sqlite3.Connection) -> tuple[Object, index.Freed]:
+            made = Object(
+                bucket=bucket,
+                key=key,
+                version_id=NULL_VERSION,
+                size=content.size,
+                modified=self._now(),
+                facts=facts,
+                content=content,
+                parts=parts,
+            )
+            return made, index.put_object(connection, made, condition, self._blobs.is_staged)
+
+        return await self._publish(put, content.extents)
+
+    async def delete_object(
+        self, bucket: str, key: str, *, version_id: str | None = None, condition: Condition | None = None
+    ) -> Object | None:
+        return await self._publish(
+            lambda connection: index.delete_object(connection, bucket, key, version_id, condition)
+        )
+
+    async def delete_objects(
+        self, bucket: str, keys: Sequence[tuple[str, Condition | None]]
+    ) -> Sequence[Exception | None]:
+        return await self._publish(lambda connection: index.delete_objects(connection, bucket, keys))
+
+    async def change_object(
+        self, bucket: str, key: str, version_id: str | None, change: Callable[[Facts], Facts]
+    ) -> Object:
+        return await self._commit(lambda connection: index.change_object(connection, bucket, key, version_id, change))
+
+    def read(self, content: Content, *, offset: int, size: int) -> AsyncIterator[Buffer]:
+        if content.inline is not None:
+            return _inline(content.inline, offset, size)
+        return self._blobs.read(content.extents, offset, size)
+
+    # Uploads
+
+    async def create_upload(self, upload: Upload) -> None:
+        await self._commit(lambda connection: index.create_upload(connection, upload))
+
+    def upload(self, bucket: str, key: str, upload_id: str) -> Upload:
+        self.bucket(bucket)
+        return index.find_upload(self._reader, bucket, key, upload_id)
+
+    def uploads(
+        self, bucket: str, *, start: tuple[str, str], inclusive: bool, end: str | None, limit: int
+    ) -> Sequence[Upload]:
+        self.bucket(bucket)
+        return index.scan_uploads(self._reader, bucket, start, inclusive, end, limit)
+
+    async def put_part(self, upload: Upload, part: Part) -> Part:
+        def put(connection: sqlite3.Connection) -> tuple[Part, index.Freed]:
+            stored = Part(
+                number=part.number,
+                size=part.size,
+                etag=part.etag,
+                modified=self._now(),
+                content=part.content,
+                checksums=part.checksums,
+            )
+            return stored, index.put_part(connection, upload, stored, self._blobs.is_staged)
+
+        return await self._publish(put, part.content.extents)
+
+    def parts(self, upload: Upload, *, after: int = 0, limit: int) -> Sequence[Part]:
+        index.find_upload(self._reader, upload.bucket, upload.key, upload.upload_id)
+        return index.find_parts(self._reader, upload.upload_id, after, limit)
+
+    async def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:
+        await self._publish(lambda connection: (None, index.abort_upload(connection, bucket, key, upload_id)))
+
+    async def complete_upload(
+        self,
+        upload: Upload,
+        numbers: Sequence[int],
+        assemble: Callable[[Sequence[Part]], tuple[Facts, tuple[ObjectPart, ...]]],
+        *,
+        condition: Condition | None = None,
+    ) -> Object:
+        return await self._publish(
+            lambda connection: index.complete_upload(connection, upload, numbers, assemble, condition, self._now())
+        )
+
+    # Care
+
+    async def sweep(self) -> int:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._sweep)
+
+    def _sweep(self) -> int:
+        return self._blobs.sweep(lambda blob: self._closing.is_set() or index.is_blob(self._reader, blob))
+
+    def ready(self) -> None:
+        try:
+            self._reader.execute("SELECT 1 FROM buckets LIMIT 1").fetchone()
+        except sqlite3.Error as fault:
+            raise explain(fault) from fault
+        if self._disk.free_bytes() < RESERVE_BYTES:
+            raise DiskFull("less than the reserve is free")
+
+    async def close(self) -> None:
+        self._closing.set()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(None, self._committer.close)
+        await loop.run_in_executor(None, self._pool.shutdown)
+        for reader in self._readers:
+            reader.close()
+        os.close(self._lock)
+
+
+async def _inline(data: bytes, offset: int, size: int) -> AsyncIterator[Buffer]:
+    if size:
+        yield data if size == len(data) else data[offset : offset + size]
+
+
+# The root ----------------------------------------------------------------------------------------------------
+
+_OURS = {"lock", "blobs", "index.db", "index.db-wal", "index.db-shm", "layout.json.new"}
+
+
+def inspect(root: Path) -> bool:
+    """
+    Whether the root is still to be made.  Touches nothing.
+
+    Raises LayoutRefused for a root of another layout, and for a directory that holds what is not ours.
+    """
+    try:
+        said = json.loads((root / "layout.json").read_text())
+        found = said["layout"]
+    except FileNotFoundError:
+        strangers = sorted(set(os.listdir(root)) - _OURS) if root.is_dir() else []
+        if strangers:
+            raise LayoutRefused(
+                f"{root} is no storage root and is not empty (it holds {strangers[0]}): "
+                "set RS3GW_STORAGE_ROOT to an empty or a new directory."
+            ) from None
+        return True
+    except NotADirectoryError as fault:
+        raise LayoutRefused(f"{root} is not a directory.") from fault
+    except (ValueError, KeyError, TypeError, OSError) as fault:
+        raise LayoutRefused(f"{root}/layout.json cannot be read ({fault}): the root was left as it is.") from fault
+    if found != LAYOUT:
+        age = "a newer" if isinstance(found, int) and found > LAYOUT else "another"
+        raise LayoutRefused(
+            f"{root} has layout {found}, written by {age} rs3gw ({said.get('written_by', 'unknown')}); this one reads "
+            f"layout {LAYOUT}. Nothing was touched: start the rs3gw that wrote it."
+        )
+    return False
+
+
+def own(root: Path) -> int:
+    """Lock the root for this process and those that it forks; the lock's descriptor.  Raises RootBusy."""
+    lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as fault:
+        owner = os.read(lock, 32).decode(errors="replace").strip() or "unknown"
+        os.close(lock)
+        raise RootBusy(
+            f"{root} is in use by process {owner}: stop it, or set RS3GW_STORAGE_ROOT to another directory."
+        ) from fault
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    return lock
+
+
+def write_layout(root: Path) -> None:
+    """Say durably what the root is; from then on it is one."""
+    draft = root / "layout.json.new"
+    with open(draft, "w") as file:
+        json.dump({"layout": LAYOUT, "written_by": f"rs3gw {__version__}"}, file)
+        file.write("\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(draft, root / "layout.json")
+    for directory in (root, root.parent):
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+__all__ = ["Durability", "Store"]

@@ -1,0 +1,159 @@
+"""
+The real clock, the real dice and the real disk.
+
+The only file of rs3gw that reads the time, draws a random number or touches a file of the storage root.  Names
+on the disk are the engine's own (``blobs/3f/3f2a…``): nothing that a client sends ever reaches a path.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rs3gw.engine.ports import Buffer, DiskFault, DiskFull
+
+_NAME = re.compile(r"[a-z0-9]+(/[a-z0-9]+)*\Z")
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class SystemClock:
+    """The time of this machine."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class SystemEntropy:
+    """The kernel's random numbers."""
+
+    def token(self, size_bytes: int) -> bytes:
+        return os.urandom(size_bytes)
+
+
+@contextmanager
+def _said(name: str) -> Iterator[None]:
+    """Turn what the system says into the engine's words."""
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError):
+        raise
+    except OSError as fault:
+        if fault.errno in _FULL:
+            raise DiskFull(name) from fault
+        raise DiskFault(f"{name}: {fault.strerror}") from fault
+
+
+class PosixFile:
+    """A file being written once, from its beginning."""
+
+    __slots__ = ("_fd", "_name")
+
+    def __init__(self, fd: int, name: str) -> None:
+        self._fd, self._name = fd, name
+
+    def write(self, data: Buffer) -> None:
+        with _said(self._name):
+            written = os.write(self._fd, data)
+            while written < len(data):
+                # A short write is how a disk that fills up begins to say so.
+                written += os.write(self._fd, memoryview(data)[written:])
+
+    def sync(self) -> None:
+        with _said(self._name):
+            os.fsync(self._fd)
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            with _said(self._name):
+                os.close(fd)
+
+
+class PosixReader:
+    """A file being read, anywhere in it."""
+
+    __slots__ = ("_fd", "_name")
+
+    def __init__(self, fd: int, name: str) -> None:
+        self._fd, self._name = fd, name
+
+    def read(self, offset: int, size: int, *, wait: bool = True) -> bytes | None:
+        with _said(self._name):
+            if wait:
+                return os.pread(self._fd, size, offset)
+            buffer = bytearray(size)
+            try:
+                # The kernel's page cache answers at once, or says that it would have to wait.
+                found = os.preadv(self._fd, [buffer], offset, os.RWF_NOWAIT)
+            except (BlockingIOError, NotImplementedError):
+                return None
+            except OSError as fault:
+                if fault.errno == errno.EOPNOTSUPP:
+                    return None
+                raise
+            return bytes(buffer) if found == size else None
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+
+class PosixDisk:
+    """The files under a directory."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = str(root)
+
+    def _path(self, name: str) -> str:
+        if not _NAME.match(name):
+            raise DiskFault(f"{name!r} is no name of the engine's")
+        return f"{self._root}/{name}"
+
+    def create(self, name: str) -> PosixFile:
+        with _said(name):
+            return PosixFile(
+                os.open(self._path(name), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), name
+            )
+
+    def open(self, name: str) -> PosixReader:
+        with _said(name):
+            return PosixReader(os.open(self._path(name), os.O_RDONLY | os.O_CLOEXEC), name)
+
+    def size(self, name: str) -> int:
+        with _said(name):
+            return os.stat(self._path(name)).st_size
+
+    def list(self, directory: str) -> Sequence[str]:
+        with _said(directory):
+            return os.listdir(self._path(directory))
+
+    def make_directory(self, name: str) -> None:
+        with _said(name):
+            os.makedirs(self._path(name), mode=0o700, exist_ok=True)
+
+    def sync_directory(self, name: str) -> None:
+        with _said(name):
+            fd = os.open(self._path(name), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def remove(self, name: str) -> None:
+        with _said(name):
+            os.unlink(self._path(name))
+
+    def free_bytes(self) -> int:
+        with _said(""):
+            found = os.statvfs(self._root)
+            return found.f_bavail * found.f_frsize
