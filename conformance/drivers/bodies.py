@@ -72,7 +72,7 @@ class Measure:
     def of(cls, chunks: Iterable[bytes]) -> Measure:
         """The measure of bytes, or of chunks of them."""
         measure = cls()
-        for chunk in (chunks,) if isinstance(chunks, (bytes, bytearray, memoryview)) else chunks:
+        for chunk in (bytes(chunks),) if isinstance(chunks, (bytes, bytearray, memoryview)) else chunks:
             measure.take(chunk)
         return measure
 
