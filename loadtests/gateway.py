@@ -1,0 +1,112 @@
+"""
+A gateway of its own for a measurement: a fresh process on free loopback ports over a temporary root.
+
+The process is measured from outside (its peak memory, its CPU seconds), so that what measures costs it nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ACCESS_KEY, SECRET_KEY, REGION = "benchmarkbenchmark", "benchmark-secret-benchmark", "us-east-1"
+START_SECONDS = 20.0
+STOP_SECONDS = 30.0
+
+
+def free_port() -> int:
+    """A loopback port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A gateway that answers."""
+
+    pid: int
+    rest_port: int
+    grpc_port: int
+    ready_seconds: float
+    """From the start of the process to the first answered request."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.rest_port}"
+
+    @property
+    def target(self) -> str:
+        return f"127.0.0.1:{self.grpc_port}"
+
+    def peak_bytes(self) -> int:
+        """The most memory that the process has held since ``forget_peak``."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        return 0
+
+    def forget_peak(self) -> None:
+        """Begin a new peak (proc(5), clear_refs)."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def cpu_seconds(self) -> float:
+        """User and system time of the process so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def answers(port: int) -> bool:
+    """Whether GET /-/ready is answered with 200."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"GET /-/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return connection.recv(64).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
+
+
+@contextlib.contextmanager
+def running(root: Path, *, durability: str = "strict", grpc: bool = True) -> Iterator[Running]:
+    """Start a gateway over ``root``, and stop it in order at the end."""
+    rest_port, grpc_port = free_port(), free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RS3GW_")} | {
+        "RS3GW_BIND_ADDR": f"127.0.0.1:{rest_port}",
+        "RS3GW_GRPC_ENABLED": str(grpc).lower(),
+        "RS3GW_GRPC_PORT": str(grpc_port),
+        "RS3GW_STORAGE_ROOT": str(root),
+        "RS3GW_ACCESS_KEY": ACCESS_KEY,
+        "RS3GW_SECRET_KEY": SECRET_KEY,
+        "RS3GW_REGION": REGION,
+        "RS3GW_DURABILITY": durability,
+        "RS3GW_LOG_LEVEL": "warning",
+    }
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rs3gw", "serve"], env=environment, stdout=subprocess.DEVNULL
+    )
+    try:
+        while not answers(rest_port):
+            if process.poll() is not None:
+                raise RuntimeError(f"the gateway ended with {process.returncode} before it was ready")
+            if time.perf_counter() - began > START_SECONDS:
+                raise RuntimeError(f"the gateway was not ready within {START_SECONDS:.0f} s")
+            time.sleep(0.002)
+        ready = time.perf_counter() - began
+        yield Running(pid=process.pid, rest_port=rest_port, grpc_port=grpc_port, ready_seconds=ready)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,127 @@
+"""
+A load generator that is not the bottleneck: requests signed beforehand, sent as bytes, answers counted as bytes.
+
+SigV4 lets the same signed bytes be sent again for fifteen minutes, so everything that costs time is done before
+the clock starts.  What is left for a request is one write and one look at the length of the answer: about 8 µs on
+uvloop, an eighth of what the gateway needs.  botocore signs: the generator shares no code with what it measures.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from loadtests.gateway import ACCESS_KEY, REGION, SECRET_KEY
+
+_SIGNER = S3SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "s3", REGION)
+
+
+def request(method: str, port: int, path: str, body: bytes = b"", *, query: str = "") -> bytes:
+    """A signed request of HTTP/1.1 as it goes over the wire, its payload signed too."""
+    target = quote(path, safe="/-_.~") + (f"?{query}" if query else "")
+    prepared = AWSRequest(method=method, url=f"http://127.0.0.1:{port}{target}", data=body)
+    prepared.headers["x-amz-content-sha256"] = hashlib.sha256(body).hexdigest()
+    prepared.headers["Host"] = f"127.0.0.1:{port}"
+    prepared.context["payload_signing_enabled"] = True
+    _SIGNER.add_auth(prepared)
+    lines = [f"{method} {target} HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in prepared.headers.items()]
+    lines.append(f"Content-Length: {len(body)}")
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+class _Connection(asyncio.Protocol):
+    """One keep-alive connection that sends its share, one request after the other."""
+
+    def __init__(self, share: Iterator[bytes], times: list[float], done: asyncio.Future[None]) -> None:
+        self._share, self._times, self._done = share, times, done
+        self._buffer = b""
+        self._left = 0
+        self._began = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._next()
+
+    def _next(self) -> None:
+        wire = next(self._share, None)
+        if wire is None:
+            self._transport.close()
+            self._finish(None)
+            return
+        self._began = time.perf_counter()
+        self._transport.write(wire)
+
+    def _finish(self, fault: Exception | None) -> None:
+        if self._done.done():
+            return
+        if fault is None:
+            self._done.set_result(None)
+        else:
+            self._done.set_exception(fault)
+
+    def data_received(self, data: bytes) -> None:
+        if self._left:
+            self._left -= len(data)
+        else:
+            self._buffer += data
+            end = self._buffer.find(b"\r\n\r\n")
+            if end < 0:
+                return
+            head = self._buffer[:end].lower()
+            if not head.startswith((b"http/1.1 200", b"http/1.1 204")):
+                self._finish(RuntimeError(self._buffer[:400].decode(errors="replace")))
+                self._transport.close()
+                return
+            at = head.find(b"content-length: ")
+            length = int(head[at + 16 :].partition(b"\r\n")[0]) if at >= 0 else 0
+            self._left = length - (len(self._buffer) - end - 4)
+            self._buffer = b""
+        if self._left <= 0:
+            self._left = 0
+            self._times.append(time.perf_counter() - self._began)
+            self._next()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._finish(exc or ConnectionError("the gateway closed the connection"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """What a run of requests gave."""
+
+    seconds: float
+    times: Sequence[float]
+
+    @property
+    def per_second(self) -> float:
+        return len(self.times) / self.seconds
+
+    def percentile(self, share: float) -> float:
+        """The time in seconds that this share of the requests stayed under."""
+        ordered = sorted(self.times)
+        return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+async def send(port: int, requests: Sequence[bytes], *, connections: int) -> Load:
+    """Send all of them over so many connections, each connection waiting for every answer."""
+    loop = asyncio.get_running_loop()
+    shared = iter(requests)
+    times: list[float] = []
+    began = time.perf_counter()
+    waiting = []
+    for _ in range(connections):
+        done: asyncio.Future[None] = loop.create_future()
+        waiting.append(done)
+        await loop.create_connection(lambda done=done: _Connection(shared, times, done), "127.0.0.1", port)  # type: ignore[misc]
+    await asyncio.gather(*waiting)
+    return Load(seconds=time.perf_counter() - began, times=times)
