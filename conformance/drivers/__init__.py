@@ -41,6 +41,10 @@ class Broken(Exception):
     """The target gave no answer that the protocol knows: a connection lost, XML that is none."""
 
 
+class Absent(AssertionError, LookupError):
+    """A step counted on something that the answer does not have: a failure of the target."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """
@@ -64,7 +68,7 @@ class Answer:
     """
     What came of an operation: a refusal, or fields and bytes.
 
-    ``answer["etag"]`` raises KeyError with what there is; ``answer.get("etag")`` does not.
+    ``answer["etag"]`` raises Absent with what there is; ``answer.get("etag")`` does not.
     """
 
     operation: str
@@ -87,7 +91,7 @@ class Answer:
             return self.fields[name]
         except KeyError:
             refused = f"; it was refused with {self.refusal}" if self.refusal else ""
-            raise KeyError(f"{self.operation} answered no {name}, only {sorted(self.fields)}{refused}") from None
+            raise Absent(f"{self.operation} answered no {name}, only {sorted(self.fields)}{refused}") from None
 
     def get(self, name: str, default: Any = None) -> Any:
         """The field, or the default where the answer has none."""
@@ -161,6 +165,7 @@ Body = Content | bytes | Iterable[bytes]
 
 __all__ = [
     "IDENTITIES",
+    "Absent",
     "Answer",
     "Body",
     "Broken",

@@ -48,8 +48,6 @@ class Place:
     grpc: str = ""
     transport: Callable[[], httpx.BaseTransport] | None = None
     wire: Callable[[], Wire] | None = None
-    raw: Callable[[bytes], bytes] | None = None
-    """Sends the bytes of a request as they are and returns those of the answer, where there is no socket."""
     version: str = ""
 
     @property
