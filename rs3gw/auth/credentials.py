@@ -1,0 +1,273 @@
+"""
+Access keys, and who shows which: evidence in, identity out, the same for both protocols.
+
+``Authority.identify`` is the only place where a caller becomes somebody.  It never tells more than S3 tells, and
+what it compares it compares in constant time.  Secrets stay in this package and never appear in a repr.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+import stat
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from rs3gw.auth import sigv4
+from rs3gw.auth.evidence import Anonymous, Bearer, Evidence, Signature
+from rs3gw.errors import (
+    AccessDenied,
+    AuthorizationHeaderMalformed,
+    AuthorizationQueryParametersError,
+    InvalidAccessKeyId,
+    InvalidToken,
+    RequestExpired,
+    RequestTimeTooSkewed,
+    SignatureDoesNotMatch,
+)
+from rs3gw.operations.checks import ACCOUNT
+
+MAX_SKEW = timedelta(minutes=15)
+MAX_EXPIRES_SECONDS = 604_800
+"""Seven days: the longest that a presigned URL may live."""
+
+MIN_ACCESS_KEY_LENGTH, MIN_SECRET_LENGTH = 3, 8
+
+SERVICE = "s3"
+
+Grants = Literal["all", "policies"]
+
+
+class CredentialsError(ValueError):
+    """A credentials file that the server does not start with; the sentence says what to mend."""
+
+
+class Clock(Protocol):
+    """The time of day."""
+
+    def now(self) -> datetime: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """
+    An access key and its secret, under a name.
+
+    ``grants`` says what it may do besides what bucket policies say: "all" is the owner, who may do everything that
+    no policy denies; "policies" may do only what a policy allows.
+    """
+
+    access_key: str
+    secret_key: str = field(repr=False)
+    name: str
+    grants: Grants = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """
+    Who calls.
+
+    ``canonical_id`` is 64 hex digits, the same for ever for a name; ``signer`` checks the chunks of a body that is
+    signed chunk by chunk, and is None where the request carries no signature.
+    """
+
+    name: str
+    access_key: str | None
+    grants: Grants
+    signer: sigv4.ChunkSigner | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_anonymous(self) -> bool:
+        return self.access_key is None
+
+    @property
+    def arn(self) -> str:
+        """The principal that policies name."""
+        return f"arn:aws:iam::{ACCOUNT}:user/{self.name}"
+
+    @property
+    def canonical_id(self) -> str:
+        return hashlib.sha256(f"rs3gw:{self.name}".encode()).hexdigest()
+
+
+ANONYMOUS = Identity(name="anonymous", access_key=None, grants="policies")
+
+
+def token_of(credential: Credential) -> str:
+    """The bearer token of an access key: it opens what the key opens, and does not tell the secret."""
+    digest = hmac.digest(credential.secret_key.encode(), b"rs3gw bearer token v1", "sha256")
+    return f"{credential.access_key}.{digest.hex()}"
+
+
+class Authority:
+    """The access keys of one server, and the judgement of what shows them."""
+
+    def __init__(self, credentials: Iterable[Credential], *, region: str, clock: Clock) -> None:
+        self._credentials = {credential.access_key: credential for credential in credentials}
+        self._tokens = {key: token_of(credential) for key, credential in self._credentials.items()}
+        self._region = region
+        self._clock = clock
+
+    def identify(self, evidence: Evidence) -> Identity:
+        """
+        Who shows this.
+
+        Raises InvalidAccessKeyId, SignatureDoesNotMatch, InvalidToken, RequestTimeTooSkewed, RequestExpired,
+        AuthorizationHeaderMalformed, AuthorizationQueryParametersError, AccessDenied.
+        """
+        proof = evidence.proof
+        if isinstance(proof, Signature):
+            return self._signed(proof, evidence.protocol)
+        if isinstance(proof, Anonymous):
+            return ANONYMOUS
+        return self._bearing(proof)
+
+    def _bearing(self, proof: Bearer) -> Identity:
+        access_key = proof.token.partition(".")[0]
+        expected = self._tokens.get(access_key)
+        sent = proof.token.encode("utf-8", "surrogateescape")
+        # An unknown key costs a comparison too: the time tells nothing.
+        if not hmac.compare_digest((expected or "-" * len(proof.token)).encode(), sent) or expected is None:
+            raise InvalidToken()
+        credential = self._credentials[access_key]
+        return Identity(name=credential.name, access_key=access_key, grants=credential.grants)
+
+    def _signed(self, shown: Signature, protocol: str) -> Identity:
+        if shown.session_token is not None:
+            raise InvalidToken(message="Session tokens are not issued here: sign with the access key alone.")
+        self._check_scope(shown)
+        self._check_time(shown)
+        self._check_signed_headers(shown, protocol)
+        credential = self._credentials.get(shown.access_key)
+        if credential is None:
+            raise InvalidAccessKeyId(aws_access_key_id=shown.access_key)
+        key = sigv4.verify(shown, credential.secret_key)
+        if key is None:
+            canonical = sigv4.canonical_request(shown)
+            raise SignatureDoesNotMatch(
+                aws_access_key_id=shown.access_key,
+                string_to_sign=sigv4.string_to_sign(shown.timestamp, shown.scope, canonical),
+                canonical_request=canonical,
+            )
+        signer = sigv4.ChunkSigner(key=key, seed=shown.signature, scope=shown.scope, timestamp=shown.timestamp)
+        return Identity(name=credential.name, access_key=credential.access_key, grants=credential.grants, signer=signer)
+
+    def _check_scope(self, shown: Signature) -> None:
+        scope = shown.scope
+        malformed = AuthorizationHeaderMalformed if shown.expires_seconds is None else AuthorizationQueryParametersError
+        if scope.service != SERVICE:
+            raise malformed(message=f'The service "{scope.service}" is wrong; expecting "{SERVICE}".')
+        if scope.region != self._region:
+            raise malformed(
+                message=f'The region "{scope.region}" is wrong; expecting "{self._region}".', region=self._region
+            )
+        if not shown.timestamp.startswith(scope.date):
+            raise malformed(message=f'The date "{scope.date}" of the scope is not the date of {shown.timestamp}.')
+
+    def _check_time(self, shown: Signature) -> None:
+        now = self._clock.now()
+        try:
+            signed = datetime.strptime(shown.timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        except ValueError as fault:
+            if shown.expires_seconds is not None:
+                raise AuthorizationQueryParametersError(
+                    message="X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\""
+                ) from fault
+            raise AccessDenied(message="AWS authentication requires a valid Date or x-amz-date header") from fault
+        if shown.expires_seconds is None:
+            is_skewed = abs(now - signed) > MAX_SKEW
+        else:
+            if not 1 <= shown.expires_seconds <= MAX_EXPIRES_SECONDS:
+                raise AuthorizationQueryParametersError(
+                    message="X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires "
+                    f"must be between 1 and {MAX_EXPIRES_SECONDS} seconds"
+                )
+            expires = signed + timedelta(seconds=shown.expires_seconds)
+            if now > expires:
+                raise RequestExpired(
+                    expires=iso(expires), server_time=iso(now), x_amz_expires=str(shown.expires_seconds)
+                )
+            is_skewed = signed - now > MAX_SKEW
+        if is_skewed:
+            raise RequestTimeTooSkewed(
+                request_time=shown.timestamp,
+                server_time=iso(now),
+                max_allowed_skew_milliseconds=int(MAX_SKEW.total_seconds() * 1000),
+            )
+
+    def _check_signed_headers(self, shown: Signature, protocol: str) -> None:
+        signed = set(shown.signed_headers)
+        if protocol == "rest" and "host" not in signed:
+            raise AccessDenied(message="There were headers present in the request which were not signed: host")
+        if shown.expires_seconds is None:
+            missing = sorted(name for name in shown.headers if name.startswith("x-amz-") and name not in signed)
+            if missing:
+                raise AccessDenied(
+                    message=f"There were headers present in the request which were not signed: {', '.join(missing)}"
+                )
+
+
+def iso(moment: datetime) -> str:
+    """A time as S3 writes it into an error."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+# The file ----------------------------------------------------------------------------------------------------
+
+_FIELDS = {"name", "access_key", "secret_key", "grants"}
+
+
+def load(path: Path) -> tuple[Credential, ...]:
+    """
+    The access keys of a TOML file: a ``[[credential]]`` each, with name, access_key, secret_key and grants.
+
+    Raises CredentialsError, with one sentence, for anything that is not exactly that.
+    """
+    try:
+        mode = os.stat(path).st_mode
+        said = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as fault:
+        raise CredentialsError(f"{path}: {getattr(fault, 'strerror', None) or fault}.") from fault
+    except tomllib.TOMLDecodeError as fault:
+        raise CredentialsError(f"{path}: not TOML: {fault}.") from fault
+    if mode & stat.S_IRWXO:
+        raise CredentialsError(f"{path} can be read by everybody on this machine: chmod o-rwx {path}.")
+    tables = said.pop("credential", None)
+    if said or not isinstance(tables, list) or not tables:
+        raise CredentialsError(f"{path} holds one [[credential]] or more, and nothing else.")
+    found = tuple(_credential(path, number, table) for number, table in enumerate(tables, 1))
+    for what in ("name", "access_key"):
+        seen: set[str] = set()
+        for credential in found:
+            value = getattr(credential, what)
+            if value in seen:
+                raise CredentialsError(f"{path}: two credentials have the {what} {value}.")
+            seen.add(value)
+    return found
+
+
+def _credential(path: Path, number: int, table: Any) -> Credential:
+    where = f"{path}: credential {number}"
+    if not isinstance(table, dict):
+        raise CredentialsError(f"{where} is not a table.")
+    unknown = sorted(table.keys() - _FIELDS)
+    if unknown:
+        raise CredentialsError(f"{where} has {unknown[0]}, which no credential has.")
+    for name in ("name", "access_key", "secret_key"):
+        if not isinstance(table.get(name), str) or not table[name]:
+            raise CredentialsError(f"{where} has no {name}.")
+    if len(table["access_key"]) < MIN_ACCESS_KEY_LENGTH or not table["access_key"].isalnum():
+        raise CredentialsError(
+            f"{where}: an access_key is letters and digits, at least {MIN_ACCESS_KEY_LENGTH} of them."
+        )
+    if len(table["secret_key"]) < MIN_SECRET_LENGTH:
+        raise CredentialsError(f"{where}: a secret_key has at least {MIN_SECRET_LENGTH} characters.")
+    if table.get("grants", "all") not in ("all", "policies"):
+        raise CredentialsError(f'{where}: grants is "all" or "policies".')
+    return Credential(**table)
