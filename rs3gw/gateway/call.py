@@ -7,7 +7,7 @@ caller may; nothing is written before every value was checked.  Each step raises
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from rs3gw.auth.credentials import Authority, Identity
 from rs3gw.auth.evidence import Evidence
 from rs3gw.engine.ports import Bucket, BucketMissing, Clock, DiskFault, DiskFull, Engine, Entropy
-from rs3gw.errors import DamagedObject, InsufficientStorage, NoSuchBucket
+from rs3gw.errors import AccessDenied, DamagedObject, InsufficientStorage, NoSuchBucket
 from rs3gw.gateway import access
 from rs3gw.operations import Message, Operation, of
 from rs3gw.operations.body import Body
@@ -67,8 +67,9 @@ class Call:
     clock: Clock
     entropy: Entropy
     region: str
+    asked: Message
     found: Bucket | None
-    """The bucket that the request names, None where there is none."""
+    """The bucket that the request names, None where it names none or one that is not there yet."""
 
     @property
     def bucket(self) -> Bucket:
@@ -77,16 +78,27 @@ class Call:
             raise NoSuchBucket()
         return self.found
 
-    def may(
-        self, action: str, bucket: str, key: str | None = None, context: Mapping[str, object] | None = None
-    ) -> None:
+    def may(self, action: str, key: str | None = None, *, bucket: Bucket | None = None) -> None:
         """
         Require one more permission than the operation's own: of a copy's source, of each key to delete.
 
-        Raises AccessDenied.
+        ``bucket`` is the one of the request unless another is given.  Raises AccessDenied.
         """
-        found = self.found if self.found is not None and self.found.name == bucket else find(self.engine, bucket)
-        access.authorise(self.identity, self.evidence, action, found, bucket, key, self.clock, context or {})
+        where = self.bucket if bucket is None else bucket
+        access.authorise(
+            self.identity, self.evidence, action, where, where.name, key, self.asked, self.engine, self.clock
+        )
+
+    def allows(self, action: str, key: str | None = None, *, bucket: Bucket | None = None) -> bool:
+        """Whether ``may`` would let this pass."""
+        try:
+            self.may(action, key, bucket=bucket)
+        except AccessDenied:
+            return False
+        return True
+
+
+_MAKES_BUCKETS = frozenset({"CreateBucket"})
 
 
 def find(engine: Engine, name: str) -> Bucket | None:
@@ -159,10 +171,11 @@ class Gateway:
         name, key = values.get("bucket"), values.get("key")
         found = None if name is None else find(self.engine, name)
         if operation.action:
-            access.authorise(
-                identity, evidence, operation.action, found, name, key, self.clock, access.asked(operation, asked)
-            )
+            access.authorise(identity, evidence, operation.action, found, name, key, asked, self.engine, self.clock)
         operation.check(asked)
+        if found is None and name is not None and operation.name not in _MAKES_BUCKETS:
+            # Said here and not in the handlers, because nobody was authorised for a bucket that is made meanwhile.
+            raise NoSuchBucket(bucket_name=name)
         call = Call(
             operation=operation,
             identity=identity,
@@ -171,9 +184,13 @@ class Gateway:
             clock=self.clock,
             entropy=self.entropy,
             region=self.region,
+            asked=asked,
             found=found,
         )
-        return await HANDLERS[operation.name](call, asked)
+        try:
+            return await HANDLERS[operation.name](call, asked)
+        except BucketMissing as fault:
+            raise NoSuchBucket(bucket_name=name) from fault
 
 
 __all__ = ["HANDLERS", "Call", "Gateway", "Observation", "Observe", "handles"]

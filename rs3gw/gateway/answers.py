@@ -1,0 +1,66 @@
+"""
+The pieces that several answers are made of: the owner, the storage class, checksums and listings of keys.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from rs3gw.engine.ports import Entry
+from rs3gw.errors import InvalidArgument
+from rs3gw.gateway.conditions import quoted
+from rs3gw.operations.checks import ACCOUNT, MAX_INT32
+from rs3gw.operations.object import ObjectEntry
+from rs3gw.operations.shapes import NO_CHECKSUMS, Checksums, CommonPrefix, Owner
+
+STANDARD: Final = "STANDARD"
+
+OWNER: Final = Owner(display_name=ACCOUNT, id=hashlib.sha256(f"arn:aws:iam::{ACCOUNT}:root".encode()).hexdigest())
+"""Everything belongs to the one account, whichever of its keys asks."""
+
+
+def checksums_of(stored: Mapping[str, str]) -> Checksums:
+    """The engine's checksums as a message."""
+    return Checksums.of(dict(stored)) if stored else NO_CHECKSUMS
+
+
+def object_entries(entries: Sequence[Entry], *, with_owner: bool) -> tuple[ObjectEntry, ...]:
+    """Objects as a listing shows them."""
+    return tuple(_object_entry(entry, with_owner) for entry in entries)
+
+
+def _object_entry(entry: Entry, with_owner: bool) -> ObjectEntry:
+    values: dict[str, Any] = {
+        "key": entry.key,
+        "last_modified": entry.modified,
+        "etag": quoted(entry.etag),
+        "size": entry.size,
+        "storage_class": STANDARD,
+    }
+    if entry.checksum_algorithms:
+        values["checksum_algorithm"] = tuple(name.upper() for name in entry.checksum_algorithms)
+    if entry.checksum_type is not None:
+        values["checksum_type"] = entry.checksum_type
+    if with_owner:
+        values["owner"] = OWNER
+    return ObjectEntry.of(values)
+
+
+def common_prefixes(prefixes: Sequence[str]) -> tuple[CommonPrefix, ...]:
+    """Common prefixes as a listing shows them."""
+    return tuple(CommonPrefix.of({"prefix": prefix}) for prefix in prefixes)
+
+
+def number_marker(value: str | None, name: str) -> int:
+    """A part-number-marker as a number, 0 where there is none.  Raises InvalidArgument."""
+    if not value:
+        return 0
+    if value.isascii() and value.isdigit() and len(value) <= len(str(MAX_INT32)) and int(value) <= MAX_INT32:
+        return int(value)
+    raise InvalidArgument(
+        message=f"Argument {name} must be an integer between 0 and {MAX_INT32}",
+        argument_name=name,
+        argument_value=value,
+    )
