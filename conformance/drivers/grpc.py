@@ -26,7 +26,7 @@ from botocore.credentials import Credentials
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 
 from conformance import codes
 from conformance.drivers import Answer, Broken, Link, Measure, Refusal, Sink, Status, Unsupported, model
@@ -163,7 +163,7 @@ def fill(message: Message, fields: Mapping[str, Any]) -> None:
         _set(message, declared, value)
 
 
-def _set(message: Message, declared: FieldDescriptor, value: Any) -> None:
+def _set(message: Message, declared: Any, value: Any) -> None:
     held = getattr(message, declared.name)
     if _is_map(declared):
         held.update(value)
@@ -184,7 +184,7 @@ def _set(message: Message, declared: FieldDescriptor, value: Any) -> None:
         setattr(message, declared.name, value)
 
 
-def _is_map(declared: FieldDescriptor) -> bool:
+def _is_map(declared: Any) -> bool:
     return bool(declared.message_type and declared.message_type.GetOptions().map_entry)
 
 
@@ -273,7 +273,8 @@ class Grpc:
     def perform(self, operation: str, *, sink: Sink | None = None, **fields: Any) -> Answer:
         method = self._method(operation)
         found: dict[str, Any] = {}
-        measure, kept, count = Measure(), [], 0
+        measure, count = Measure(), 0
+        kept: list[bytes] = []
 
         def receive(answer: Any) -> None:
             nonlocal count

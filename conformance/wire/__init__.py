@@ -24,25 +24,27 @@ A row says what is sent, byte by byte, and what must come back.  The files besid
     absent = ["other"]                       # … and what it must not
 
 ``sign``: ``as`` (an identity; "owner"), ``form`` ("header", or "query" for a presigned URL), ``payload`` (the digest of
-the body, or this text), ``at`` (seconds from now: -960 is 16 minutes ago), ``expires`` (seconds; of a query), ``region``,
-``service``, ``date`` (of the scope, YYYYMMDD), ``unsigned`` (headers to leave out), ``path`` (sign this path instead),
-``flip`` (change one digit of the signature).  X-Amz-Date and X-Amz-Content-SHA256 are added where the request has none.
+the body, or this text), ``at`` (seconds from now: -960 is 16 minutes ago), ``expires`` (seconds; of a query),
+``region``, ``service``, ``date`` (of the scope, YYYYMMDD), ``unsigned`` (headers to leave out), ``path`` (sign this
+path instead), ``flip`` (change one digit of the signature).  X-Amz-Date and X-Amz-Content-SHA256 are added where the
+request has none.
 
 ``chunks`` instead of a body makes aws-chunked framing: ``data`` (texts, a chunk each), ``of = { text, times }`` for a
 big one, ``signed`` (true), ``trailers`` (name → value), ``final`` (true: the empty chunk that ends it), ``flip`` (the
 number of the chunk whose signature is changed, from 0; -1 is the trailer's).
 
 ``answer``: ``status`` (a number, or a list of them), ``code``, ``headers`` (name → regular expression; "" for not
-there), ``body`` (the whole text), ``contains`` (a piece of it), ``continued`` (whether 100 Continue must come before the
-body is sent, or must not), ``closes`` (the connection is closed after it).
+there), ``body`` (the whole text), ``contains`` (a piece of it), ``continued`` (whether 100 Continue must come before
+the body is sent, or must not), ``closes`` (the connection is closed after it).
 
-How it is sent: a body gets a Content-Length unless the request has one, or ``framing = false``; ``send_bytes`` sends only
-so much of the body and then nothing more; ``flood = { name = "X-Filler", value = "a", times = 900 }`` adds headers
-(``{n}`` in the name is their number).  What only a socket can show says ``socket = true``; ``send_bytes`` and
-``continued`` say it by themselves.
+How it is sent: a body gets a Content-Length unless the request has one, or ``framing = false``; ``send_bytes`` sends
+only so much of the body and then nothing more; ``flood = { name = "X-Filler", value = "a", times = 900 }`` adds headers
+(``{n}`` in the name is their number).  What only a socket can show says ``socket = true``; ``send_bytes``,
+``continued`` and ``closes`` say it by themselves.
 
-In the request, the body and the policy stand for themselves: {bucket} {host} {length} {decoded} {md5} {sha256} {crc32}
-{crc32c} {crc64nvme} {access_key} {date} {now}; the digests are base64, of the content without framing, {sha256hex} in hex.
+In the request, the body and the policy stand for themselves: {bucket} {host} {length} {decoded} {md5} {sha1} {sha256}
+{crc32} {crc32c} {crc64nvme} {access_key} {date} {now}; the digests are base64, of the content without framing, and
+{sha256hex} is hex.
 """
 
 from __future__ import annotations
@@ -79,8 +81,8 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
 _ROW = {
-    "name", "needs", "objects", "bucket", "policy", "request", "body", "body_hex", "body_of", "sign", "change", "answer",
-    "holds", "absent", "chunks", "framing", "send_bytes", "flood", "socket",
+    "name", "needs", "objects", "bucket", "policy", "request", "body", "body_hex", "body_of", "chunks", "sign",
+    "change", "answer", "holds", "absent", "framing", "send_bytes", "flood", "socket",
 }  # fmt: skip
 _SIGN = {"as", "form", "payload", "at", "expires", "region", "service", "date", "unsigned", "path", "flip"}
 _CHUNKS = {"data", "of", "signed", "trailers", "final", "flip"}
