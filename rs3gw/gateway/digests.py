@@ -159,7 +159,7 @@ class Claims:
             expected = trailers.get(_HEADER + self.algorithm)
             if expected is None:
                 raise MalformedTrailerError()
-            _decode(self.algorithm, expected)
+            _decode(self.algorithm, expected, "trailing header")
         if self.algorithm is not None and expected != tally.checksums[self.algorithm]:
             raise mismatch(self.algorithm)
 
@@ -181,7 +181,7 @@ def claims(*, content_md5: str | None, checksums: Checksums, asked: str | None, 
     for name in body.promised:
         promised = _promised(name)
         if algorithm is not None:
-            raise InvalidRequest(message=_SINGLE)
+            raise InvalidRequest(message="Expecting a single x-amz-checksum- header")
         algorithm = promised
     if asked is not None:
         if algorithm is None:
@@ -307,9 +307,9 @@ def is_checksum(algorithm: str, value: str) -> bool:
         return False
 
 
-def _decode(algorithm: str, value: str) -> None:
+def _decode(algorithm: str, value: str, where: str = "header") -> None:
     if not is_checksum(algorithm, value):
-        raise InvalidRequest(message=f"Value for {_HEADER}{algorithm} header is invalid.")
+        raise InvalidRequest(message=f"Value for {_HEADER}{algorithm} {where} is invalid.")
 
 
 def _md5_of(value: str) -> bytes:

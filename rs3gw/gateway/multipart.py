@@ -25,13 +25,13 @@ from rs3gw.errors import (
     NoSuchUpload,
     OperationAborted,
 )
-from rs3gw.gateway import conditions, digests, intake, listing, ranges
+from rs3gw.gateway import digests, intake, listing, ranges
 from rs3gw.gateway.answers import OWNER, STANDARD, checksums_of, common_prefixes, number_marker
 from rs3gw.gateway.call import Call, handles
 from rs3gw.gateway.conditions import bare, quoted
 from rs3gw.gateway.copying import MAX_COPY_ATTEMPTS, judge_size, locate_source, parse_source, sliced
 from rs3gw.gateway.digests import COMPOSITE, DEFAULT, FULL_OBJECT
-from rs3gw.gateway.object import described, judge_early, written_tags
+from rs3gw.gateway.object import described, judge_early, write_condition, written_tags
 from rs3gw.gateway.ranges import Slice
 from rs3gw.operations import checks
 from rs3gw.operations.multipart import (
@@ -63,7 +63,7 @@ async def create_multipart_upload(call: Call, asked: CreateMultipartUpload.Input
         etag="",
         headers=described(asked),
         metadata=asked.metadata,
-        tags=written_tags(call, asked),
+        tags=written_tags(call, asked.key, asked.tagging),
         checksum_type=kind,
     )
     upload = Upload(
@@ -133,12 +133,7 @@ async def upload_part(call: Call, asked: UploadPart.Input) -> UploadPart.Output:
     claims = digests.claims(
         content_md5=asked.content_md5, checksums=asked.checksums, asked=asked.checksum_algorithm, body=asked.body
     )
-    chosen = upload.checksum_algorithm
-    if chosen is not None and claims.algorithm != chosen.lower():
-        raise InvalidRequest(
-            message=f"Checksum Type mismatch occurred, expected checksum Type: {chosen.lower()}, "
-            f"actual checksum Type: {claims.algorithm or 'null'}"
-        )
+    _judge_choice(upload, claims.algorithm)
     received = await intake.receive(
         call.engine, asked.body, claims, most=checks.MAX_PART_BYTES, also=(_algorithm(upload),)
     )
@@ -158,6 +153,22 @@ async def upload_part(call: Call, asked: UploadPart.Input) -> UploadPart.Output:
         raise
     answered = claims.algorithm or _algorithm(upload)
     return UploadPart.Output.of({"etag": quoted(etag), "checksums": checksums_of({answered: checksums[answered]})})
+
+
+def _judge_choice(upload: Upload, algorithm: str | None) -> None:
+    """
+    A part comes with the checksum that its upload was begun with.
+
+    It may come with none where the object's checksum is that of the whole, which S3 then computes by itself.
+    """
+    chosen = upload.checksum_algorithm
+    may_be_missing = upload.facts.checksum_type == FULL_OBJECT
+    if chosen is None or algorithm == chosen.lower() or (algorithm is None and may_be_missing):
+        return
+    raise InvalidRequest(
+        message=f"Checksum Type mismatch occurred, expected checksum Type: {chosen.lower()}, "
+        f"actual checksum Type: {algorithm or 'null'}"
+    )
 
 
 async def _put_part(call: Call, upload: Upload, part: ports.Part) -> ports.Part:
@@ -207,7 +218,7 @@ async def _copy_part(call: Call, upload: Upload, asked: PartAddress, source: por
 
 @handles(CompleteMultipartUpload)
 async def complete_multipart_upload(call: Call, asked: CompleteMultipartUpload.Input) -> CompleteMultipartUpload.Output:
-    condition = conditions.writing(key=asked.key, if_match=asked.if_match, if_none_match=asked.if_none_match)
+    condition = write_condition(call, asked)
     claimed = digests.single_of_upload(asked.checksums)
     named = [_named(part) for part in asked.parts]
     numbers = [number for number, _ in named]

@@ -43,6 +43,7 @@ from rs3gw.gateway.ranges import Slice
 from rs3gw.gateway.versions import is_null, judge_version
 from rs3gw.operations import checks
 from rs3gw.operations.body import Body, Stream, Whole
+from rs3gw.operations.multipart import CompleteMultipartUpload
 from rs3gw.operations.object import (
     CopyObject,
     DeletedObject,
@@ -65,13 +66,12 @@ from rs3gw.operations.object import (
     PutObjectTagging,
     Read,
     Versioned,
-    Written,
 )
 
 DEFAULT_CONTENT_TYPE: Final = "binary/octet-stream"
 """What S3 says of content of which nobody said anything."""
 
-_HEADERS: Final = tuple(field.name for field in Described.spelled() if field.name != "metadata")
+_HEADERS: Final = frozenset(field.name for field in Described.spelled()) - {"metadata"}
 _OVERRIDES: Final = {
     f"response_{name}": name
     for name in (
@@ -90,16 +90,30 @@ _OVERRIDES: Final = {
 
 def described(asked: Described) -> dict[str, str]:
     """The system headers that were sent, by field name."""
-    given = asked.__dict__
-    return {name: given[name] for name in _HEADERS if given.get(name) is not None}
+    return {name: value for name, value in asked.__dict__.items() if name in _HEADERS and value is not None}
 
 
-def written_tags(call: Call, asked: Written) -> Mapping[str, str]:
+def written_tags(call: Call, key: str, header: str | None) -> Mapping[str, str]:
     """The tags that go with a new object, which need a permission of their own.  Raises AccessDenied, InvalidTag."""
-    if not asked.tagging:
+    if not header:
         return tagging.NO_TAGS
-    call.may("s3:PutObjectTagging", asked.key)  # type: ignore[attr-defined]
-    return tagging.parse(asked.tagging)
+    call.may("s3:PutObjectTagging", key)
+    return tagging.parse(header)
+
+
+def write_condition(
+    call: Call, asked: PutObject.Input | CopyObject.Input | CompleteMultipartUpload.Input
+) -> Condition | None:
+    """
+    The condition of a write, judged by the engine in its commit; None where there is none.
+
+    To compare ETags is to read one, so If-Match needs the permission for it.
+    Raises NotImplementedHere, AccessDenied.
+    """
+    condition = conditions.writing(key=asked.key, if_match=asked.if_match, if_none_match=asked.if_none_match)
+    if asked.if_match is not None:
+        call.may("s3:GetObject", asked.key)
+    return condition
 
 
 def judge_early(call: Call, bucket: str, key: str, condition: Condition | None) -> None:
@@ -118,11 +132,11 @@ def judge_early(call: Call, bucket: str, key: str, condition: Condition | None) 
 
 @handles(PutObject)
 async def put_object(call: Call, asked: PutObject.Input) -> PutObject.Output:
-    condition = conditions.writing(key=asked.key, if_match=asked.if_match, if_none_match=asked.if_none_match)
+    condition = write_condition(call, asked)
     claims = digests.claims(
         content_md5=asked.content_md5, checksums=asked.checksums, asked=asked.checksum_algorithm, body=asked.body
     )
-    headers, tags = described(asked), written_tags(call, asked)
+    headers, tags = described(asked), written_tags(call, asked.key, asked.tagging)
     judge_early(call, asked.bucket, asked.key, condition)
     received = await intake.receive(call.engine, asked.body, claims, most=checks.MAX_OBJECT_PUT_BYTES)
     etag, checksums = received.tally.etag, received.tally.checksums
@@ -146,10 +160,10 @@ async def put_object(call: Call, asked: PutObject.Input) -> PutObject.Output:
 
 @handles(CopyObject)
 async def copy_object(call: Call, asked: CopyObject.Input) -> CopyObject.Output:
-    condition = conditions.writing(key=asked.key, if_match=asked.if_match, if_none_match=asked.if_none_match)
+    condition = write_condition(call, asked)
     named = parse_source(asked.copy_source)
     _judge_change(asked, is_itself=(named.bucket, named.key) == (asked.bucket, asked.key))
-    replaced_tags = written_tags(call, asked) if asked.tagging_directive == "REPLACE" else None
+    replaced_tags = written_tags(call, asked.key, asked.tagging) if asked.tagging_directive == "REPLACE" else None
     for _ in range(MAX_COPY_ATTEMPTS):
         source = locate_source(call, asked, named)
         judge_size(source.size)
@@ -395,6 +409,8 @@ def _page_of_parts(asked: GetObjectAttributes.Input, found: Object) -> ObjectPar
 @handles(DeleteObject)
 async def delete_object(call: Call, asked: DeleteObject.Input) -> DeleteObject.Output:
     condition = conditions.deleting(key=asked.key, if_match=asked.if_match)
+    if condition is not None:
+        call.may("s3:GetObject", asked.key)
     version_id = asked.version_id
     if version_id is None or is_null(version_id):
         await call.engine.delete_object(asked.bucket, asked.key, condition=condition)
@@ -432,6 +448,8 @@ def _objection(call: Call, each: ObjectIdentifier) -> S3Error | None:
         if each.version_id is not None:
             is_null(each.version_id)
         call.may("s3:DeleteObject", each.key)
+        if each.etag is not None:
+            call.may("s3:GetObject", each.key)
     except S3Error as refusal:
         return refusal
     return None
