@@ -56,7 +56,14 @@ class Cell:
         return None
 
 
-def run(cell: Cell, *, names: tuple[str, ...] = (), tags: tuple[str, ...] = (), shows: bool = False) -> list[Result]:
+def run(
+    cell: Cell,
+    *,
+    names: tuple[str, ...] = (),
+    tags: tuple[str, ...] = (),
+    shows: bool = False,
+    folder: Path = FEATURES,
+) -> list[Result]:
     """
     Put every feature to a cell; one Result a scenario that is selected, in the order of the files.
 
@@ -66,7 +73,7 @@ def run(cell: Cell, *, names: tuple[str, ...] = (), tags: tuple[str, ...] = (), 
     arguments += ["--format", "pretty" if shows else "null"]
     arguments += [argument for name in names for argument in ("--name", name)]
     arguments += [argument for tag in (*tags, f"not @{SKIPPED_TAG}") for argument in ("--tags", tag)]
-    configuration = Configuration([*arguments, str(FEATURES)], load_config=False)
+    configuration = Configuration([*arguments, str(folder)], load_config=False)
     configuration.reporters = []
     configuration.userdata["cell"] = cell
     Runner(configuration).run()

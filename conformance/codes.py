@@ -11,6 +11,7 @@ from __future__ import annotations
 CODES: dict[str, tuple[int, str]] = {
     # Who calls, and may they
     "AccessDenied": (403, "PERMISSION_DENIED"),
+    "AccessForbidden": (403, "PERMISSION_DENIED"),
     "AuthorizationHeaderMalformed": (400, "UNAUTHENTICATED"),
     "AuthorizationQueryParametersError": (400, "UNAUTHENTICATED"),
     "InvalidAccessKeyId": (403, "UNAUTHENTICATED"),

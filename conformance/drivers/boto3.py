@@ -76,6 +76,8 @@ class Boto3:
                 measure.take(chunk)
                 (sink or kept.append)(chunk)
         said = parsed["ResponseMetadata"]
+        if "encoding_type" not in fields:
+            parsed.pop("EncodingType", None)  # boto3 asks for it and undoes it by itself
         if "Expires" in parsed:
             parsed["Expires"] = parsed.pop("ExpiresString", parsed["Expires"])
         return Answer(

@@ -65,7 +65,7 @@ def to_members(shape: Shape | None, fields: Mapping[str, Any]) -> dict[str, Any]
 def _gather(shape: StructureShape, left: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     checksums = dict(left.pop("checksums", {}) or {}) if CHECKSUMS.keys() & shape.members.keys() else {}
     for name, member in shape.members.items():
-        if name in INLINED:
+        if name in INLINED and member.type_name == "structure":
             inside = dict(_gather(member, left))
             if inside or name in ("Delete", "MultipartUpload", "Tagging"):
                 yield name, inside
