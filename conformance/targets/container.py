@@ -4,6 +4,7 @@ The image as it is published: started by testcontainers, reached through the por
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -38,6 +39,7 @@ class Container:
         self._root = Path(tempfile.mkdtemp(prefix="rs3gw-conformance-"))
         file = self._root / "credentials.toml"
         write_credentials(file, identities)
+        file.chmod(0o640)
         try:
             self._container = (
                 DockerContainer(self._image)
@@ -47,8 +49,9 @@ class Container:
                 .with_env("RS3GW_GRPC_PORT", str(GRPC_PORT))
                 .with_env("RS3GW_REGION", REGION)
                 .with_env("RS3GW_CREDENTIALS_FILE", CREDENTIALS)
-                # The image's user is not ours: it gets the file as its own, not through the mount's owner.
-                .with_copy_into_container(file.read_bytes(), CREDENTIALS, mode=0o444)
+                .with_volume_mapping(file, CREDENTIALS)
+                # The image's user is not ours: it reads the file as a member of our group, as nobody else can.
+                .with_kwargs(group_add=[str(os.getgid())])
             )
             self._container.start()
             host = self._container.get_container_host_ip()
