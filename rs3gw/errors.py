@@ -133,6 +133,13 @@ class AccessDenied(S3Error):
     message = "Access Denied"
 
 
+class AccessForbidden(S3Error):
+    """A browser's preflight to a bucket that has no CORS rules."""
+
+    code, http, grpc = "AccessForbidden", 403, PERMISSION_DENIED
+    message = "CORSResponse: CORS is not enabled for this bucket."
+
+
 class InvalidAccessKeyId(S3Error):
     """Nobody has this access key."""
 

@@ -332,8 +332,8 @@ def operation(
     Declare an operation: ``@operation("PUT /{Bucket}/{Key+}?tagging")``.
 
     ``when`` is a header that tells it from its twin on the same route; ``status`` what REST answers on success;
-    ``action`` the policy action where it is not ``s3:<name>``, empty where the handler judges each item by itself; ``rpc`` the name on gRPC where it is another,
-    or None where gRPC says the same with another operation.
+    ``action`` the policy action where it is not ``s3:<name>``, empty where the handler judges each item by itself;
+    ``rpc`` the name on gRPC where it is another, or None where gRPC says the same with another operation.
     """
 
     def declare(declared: _Declared) -> _Declared:

@@ -1,0 +1,195 @@
+"""
+S3 over HTTP as an ASGI application: a request in, ``gateway.perform``, an answer out.
+
+Nothing here depends on what an operation means, and nothing an operation means is here.  What is answered is
+whole or visibly broken: a stream that fails in its middle ends the connection, never the message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+
+from rs3gw.auth.credentials import Identity
+from rs3gw.errors import RequestTimeout, S3Error
+from rs3gw.gateway import Gateway
+from rs3gw.operations import Message
+from rs3gw.operations.body import Body, Whole
+from rs3gw.rest import codec, evidence, faults, messages, routing
+from rs3gw.rest.messages import Answer, Receive, Request, Scope, Send
+
+Page = Callable[[], tuple[int, str, bytes]]
+"""What answers under /-/: (status, content type, body)."""
+
+LEFTOVER_BYTES = 256 * 1024
+"""How much of a refused body is read and forgotten, so that the connection can be used again."""
+LEFTOVER_SECONDS = 2.0
+
+log = logging.getLogger("rs3gw.rest")
+
+
+class Application:
+    """
+    The REST face of a gateway.
+
+    ``domains`` are the host names under which ``bucket.<domain>`` addresses a bucket; ``internal`` are the pages
+    under ``/-/``, which need no credentials.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        domains: Collection[str] = ("localhost",),
+        body_idle_seconds: float = 60.0,
+        internal: Mapping[str, Page] | None = None,
+    ) -> None:
+        self._gateway = gateway
+        self._domains = tuple(domains)
+        self._idle_seconds = body_idle_seconds
+        self._internal = dict(internal or {})
+
+    def request_id(self) -> str:
+        """A new one: 16 characters, as S3's are."""
+        return self._gateway.entropy.token(8).hex().upper()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise NotImplementedError(f"rs3gw speaks HTTP, not {scope['type']}")
+        request = messages.read(scope)
+        if request.path.startswith("/-/"):
+            await self._page(request, send)
+            return
+        request_id = self.request_id()
+        inbox = _Inbox(receive)
+        outbox = _Outbox(send, request, request_id)
+        try:
+            await self._serve(request, request_id, inbox, outbox)
+        except codec.ClientGone:
+            return
+        except Exception as fault:
+            if outbox.has_begun:
+                # The status is gone already: only a broken connection tells the truth.
+                if isinstance(fault, S3Error):
+                    log.error("an answer broke off: %s", fault, extra={"request_id": request_id})
+                    raise ConnectionAbortedError(str(fault)) from None
+                raise
+            known = faults.known(fault)
+            if known is not fault:
+                log.exception("a request failed", extra={"request_id": request_id}, exc_info=fault)
+            answer = faults.answer(known, resource=request.path, request_id=request_id)
+            if isinstance(known, RequestTimeout) or not await inbox.drain(request):
+                answer.headers.append((b"connection", b"close"))
+            await outbox.put(answer)
+
+    async def _serve(self, request: Request, request_id: str, inbox: _Inbox, outbox: _Outbox) -> None:
+        target = routing.locate(request, self._domains)
+        parameters = request.parameters() if request.pairs else {}
+        shown = evidence.gather(request, parameters)
+        operation = routing.route(request, target, parameters)
+        asked: list[Message] = []
+
+        async def read(identity: Identity) -> Message:
+            decoded = await codec.decode(
+                operation,
+                request,
+                target.labels,
+                parameters,
+                inbox.receive,
+                identity,
+                idle_seconds=self._idle_seconds,
+            )
+            asked.append(decoded)
+            return decoded
+
+        async with self._gateway.perform(operation, shown, read, request_id=request_id) as output:
+            await outbox.put(codec.encode(operation, asked[0], output))
+
+    async def _page(self, request: Request, send: Send) -> None:
+        page = self._internal.get(request.path)
+        status, kind, body = page() if page is not None else (404, "text/plain; charset=utf-8", b"no such page\n")
+        if request.method not in ("GET", "HEAD"):
+            status, kind, body = 405, "text/plain; charset=utf-8", b"GET it\n"
+        outbox = _Outbox(send, request, None)
+        await outbox.put(Answer(status, [(b"content-type", kind.encode())], body))
+
+
+class _Inbox:
+    """The server's receive, with a memory of how far it was read."""
+
+    __slots__ = ("_receive", "is_done", "is_touched")
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.is_touched = False
+        self.is_done = False
+
+    async def receive(self) -> messages.Event:
+        self.is_touched = True
+        event = await self._receive()
+        self.is_done = event["type"] != "http.request" or not event.get("more_body", False)
+        return event
+
+    async def drain(self, request: Request) -> bool:
+        """
+        Read what is left of a refused request, if that is little; whether the connection can be used again.
+
+        A client that waits for 100 Continue is not told to go on: it has sent nothing, and nothing may follow.
+        """
+        headers = request.headers
+        if "transfer-encoding" not in headers and headers.get("content-length", "0") == "0":
+            return True
+        if self.is_done:
+            return True
+        if "expect" in headers and not self.is_touched:
+            return False
+        seen = 0
+        try:
+            async with asyncio.timeout(LEFTOVER_SECONDS):
+                while seen <= LEFTOVER_BYTES and not self.is_done:
+                    seen += len((await self.receive()).get("body", b""))
+        except TimeoutError:
+            return False
+        return self.is_done
+
+
+class _Outbox:
+    """The server's send, with the headers that every answer has."""
+
+    __slots__ = ("_is_head", "_request_id", "_send", "has_begun")
+
+    def __init__(self, send: Send, request: Request, request_id: str | None) -> None:
+        self._send = send
+        self._is_head = request.method == "HEAD"
+        self._request_id = request_id
+        self.has_begun = False
+
+    async def put(self, answer: Answer) -> None:
+        """Send an answer whole, waiting while the client is slow."""
+        headers, body, status = answer.headers, answer.body, answer.status
+        headers.append((b"server", b"rs3gw"))
+        if self._request_id is not None:
+            headers.append((b"x-amz-request-id", self._request_id.encode()))
+            headers.append((b"x-amz-id-2", faults.HOST_ID.encode()))
+        if isinstance(body, Whole):
+            body = bytes(body.data)
+        if isinstance(body, bytes) and status not in (204, 304) and not _has_length(headers):
+            headers.append((b"content-length", b"%d" % len(body)))
+        self.has_begun = True
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        if self._is_head or status in (204, 304):
+            await self._send({"type": "http.response.body", "body": b""})
+        elif isinstance(body, bytes):
+            await self._send({"type": "http.response.body", "body": body})
+        else:
+            await self._stream(body)
+
+    async def _stream(self, body: Body) -> None:
+        async for chunk in body:
+            await self._send({"type": "http.response.body", "body": bytes(chunk), "more_body": True})
+        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+def _has_length(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(name == b"content-length" for name, _ in headers)

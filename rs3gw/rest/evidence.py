@@ -1,0 +1,190 @@
+"""
+What a request of HTTP shows of its sender: taken apart here, judged in auth/credentials.py.
+
+Three forms: an Authorization header, a presigned URL, nothing.  More than one is refused.  What does not parse is
+refused as S3 refuses it; nothing here knows whether a signature is right.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from rs3gw.auth.evidence import UNSIGNED_PAYLOAD, Anonymous, Evidence, Proof, Scope, Signature
+from rs3gw.errors import (
+    AuthorizationHeaderMalformed,
+    AuthorizationQueryParametersError,
+    InvalidArgument,
+    InvalidRequest,
+    MissingSecurityHeader,
+    NotImplementedHere,
+)
+from rs3gw.rest.messages import Pairs, Request, decode
+
+ALGORITHM = "AWS4-HMAC-SHA256"
+
+CHUNKED_SIGNED = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+CHUNKED_SIGNED_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
+CHUNKED_UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
+CHUNKED = frozenset((CHUNKED_SIGNED, CHUNKED_SIGNED_TRAILER, CHUNKED_UNSIGNED_TRAILER))
+
+_SHA256 = re.compile(r"[0-9a-f]{64}\Z")
+
+_NOBODY = Anonymous()
+
+
+def gather(request: Request, parameters: Mapping[str, str]) -> Evidence:
+    """
+    The evidence of a request.
+
+    Raises AuthorizationHeaderMalformed, AuthorizationQueryParametersError, InvalidRequest, InvalidArgument,
+    MissingSecurityHeader, NotImplementedHere for algorithms that rs3gw has not (SigV4A).
+    """
+    headers = request.headers
+    return Evidence(
+        proof=_proof(request, parameters),
+        protocol="rest",
+        source_ip=request.peer,
+        secure=request.secure,
+        user_agent=headers.get("user-agent"),
+        referer=headers.get("referer"),
+    )
+
+
+def _proof(request: Request, parameters: Mapping[str, str]) -> Proof:
+    authorization = request.headers.get("authorization")
+    is_presigned = "X-Amz-Algorithm" in parameters or "X-Amz-Signature" in parameters
+    if authorization is not None:
+        if is_presigned:
+            raise InvalidArgument(
+                message="Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query "
+                "string parameter or the Authorization header should be specified",
+                argument_name="Authorization",
+            )
+        return _header(request, authorization)
+    if is_presigned:
+        return _presigned(request, parameters)
+    if "AWSAccessKeyId" in parameters and "Signature" in parameters:
+        raise _old()
+    return _NOBODY
+
+
+def _old() -> InvalidRequest:
+    return InvalidRequest(
+        message=f"The authorization mechanism you have provided is not supported. Please use {ALGORITHM}."
+    )
+
+
+def _header(request: Request, authorization: str) -> Signature:
+    algorithm, _, rest = authorization.partition(" ")
+    if algorithm != ALGORITHM:
+        if algorithm.startswith("AWS4-ECDSA"):
+            raise NotImplementedHere(message="SigV4A is not implemented.", header="Authorization")
+        if algorithm == "AWS" or algorithm.startswith("AWS4"):
+            raise _old()
+        raise InvalidArgument(message="Unsupported Authorization Type", argument_name="Authorization")
+    fields = dict(_field(piece) for piece in rest.split(","))
+    if fields.keys() != {"Credential", "SignedHeaders", "Signature"}:
+        raise AuthorizationHeaderMalformed(
+            message="The authorization header is malformed; it has one Credential, SignedHeaders and Signature each."
+        )
+    access_key, scope = _credential(fields["Credential"], AuthorizationHeaderMalformed)
+    headers = request.headers
+    timestamp = headers.get("x-amz-date") or headers.get("date")
+    if timestamp is None:
+        raise MissingSecurityHeader(missing_header_name="x-amz-date")
+    return Signature(
+        access_key=access_key,
+        scope=scope,
+        signed_headers=tuple(fields["SignedHeaders"].split(";")),
+        signature=fields["Signature"],
+        timestamp=timestamp,
+        method=request.method,
+        path=request.path,
+        query=request.pairs,
+        headers=headers,
+        payload_hash=_payload_hash(headers),
+        session_token=headers.get("x-amz-security-token"),
+    )
+
+
+def _field(piece: str) -> tuple[str, str]:
+    name, _, value = piece.strip().partition("=")
+    return name, value
+
+
+def _payload_hash(headers: Mapping[str, str]) -> str:
+    said = headers.get("x-amz-content-sha256")
+    if said is None:
+        raise InvalidRequest(message="Missing required header for this request: x-amz-content-sha256")
+    if not (_SHA256.match(said) or said == UNSIGNED_PAYLOAD or said in CHUNKED):
+        if said.startswith("STREAMING-AWS4-ECDSA"):
+            raise NotImplementedHere(message="SigV4A is not implemented.", header="x-amz-content-sha256")
+        raise InvalidArgument(
+            message="x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, "
+            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.",
+            argument_name="x-amz-content-sha256",
+            argument_value=said,
+        )
+    return said
+
+
+Malformed = type[AuthorizationHeaderMalformed] | type[AuthorizationQueryParametersError]
+
+
+def _credential(said: str, malformed: Malformed) -> tuple[str, Scope]:
+    # An access key has no slash, a scope has four pieces: what comes first is the key.
+    pieces = said.rsplit("/", 4)
+    if len(pieces) != 5 or pieces[4] != "aws4_request" or not all(pieces):
+        raise malformed(
+            message='The Credential is malformed; expecting "<access-key>/YYYYMMDD/REGION/SERVICE/aws4_request".'
+        )
+    access_key, date, region, service, _ = pieces
+    if len(date) != 8 or not date.isdecimal():
+        raise malformed(message=f'The Credential is malformed; incorrect date format "{date}".')
+    return access_key, Scope(date=date, region=region, service=service)
+
+
+_REQUIRED = (
+    "X-Amz-Algorithm",
+    "X-Amz-Credential",
+    "X-Amz-Date",
+    "X-Amz-Expires",
+    "X-Amz-SignedHeaders",
+    "X-Amz-Signature",
+)
+
+
+def _presigned(request: Request, parameters: Mapping[str, str]) -> Signature:
+    if parameters.get("X-Amz-Algorithm", ALGORITHM).startswith("AWS4-ECDSA"):
+        raise NotImplementedHere(message="SigV4A is not implemented.", query="X-Amz-Algorithm")
+    missing = [name for name in _REQUIRED if not parameters.get(name)]
+    if missing:
+        raise AuthorizationQueryParametersError(
+            message="Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, "
+            "X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters."
+        )
+    if parameters["X-Amz-Algorithm"] != ALGORITHM:
+        raise AuthorizationQueryParametersError(message=f'X-Amz-Algorithm only supports "{ALGORITHM}"')
+    access_key, scope = _credential(parameters["X-Amz-Credential"], AuthorizationQueryParametersError)
+    expires = parameters["X-Amz-Expires"]
+    if not expires.removeprefix("-").isdecimal() or len(expires) > 10:
+        raise AuthorizationQueryParametersError(message="X-Amz-Expires should be a number")
+    return Signature(
+        access_key=access_key,
+        scope=scope,
+        signed_headers=tuple(parameters["X-Amz-SignedHeaders"].lower().split(";")),
+        signature=parameters["X-Amz-Signature"],
+        timestamp=parameters["X-Amz-Date"],
+        method=request.method,
+        path=request.path,
+        query=_without_signature(request.pairs),
+        headers=request.headers,
+        payload_hash=request.headers.get("x-amz-content-sha256", UNSIGNED_PAYLOAD),
+        expires_seconds=int(expires),
+        session_token=parameters.get("X-Amz-Security-Token"),
+    )
+
+
+def _without_signature(pairs: Pairs) -> Pairs:
+    return tuple((name, value) for name, value in pairs if decode(name) != "X-Amz-Signature")

@@ -1,0 +1,133 @@
+"""
+Which operation a request is: the table that the declarations make, read by method, resource and query.
+
+A path names the service, a bucket or an object; a host may name the bucket instead.  What S3 has and rs3gw has not
+is recognised and refused by name: a sub-resource that nobody declared must not fall through to the plain operation
+on its resource (``PUT /bucket?cors`` would make a bucket).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from rs3gw.errors import AccessForbidden, MethodNotAllowed, NotImplementedHere
+from rs3gw.operations import OPERATIONS, Operation
+from rs3gw.rest.messages import Request, decode
+
+# The sub-resources of S3's reference that are no operation of ours.  A parameter without a value that is neither
+# here nor declared is taken for a sub-resource that is newer than this list.
+ELSEWHERE = frozenset(
+    (
+        "accelerate", "acl", "analytics", "cors", "encryption", "intelligent-tiering", "inventory", "legal-hold",
+        "lifecycle", "logging", "metadataConfiguration", "metadataTable", "metrics", "notification", "object-lock",
+        "ownershipControls", "policyStatus", "publicAccessBlock", "renameObject", "replication", "requestPayment",
+        "restore", "retention", "select", "session", "torrent", "versioning", "versions", "website",
+    )
+)  # fmt: skip
+
+# Parameters that change no operation's meaning: a presigned URL's own, and the operation's name that some SDKs add.
+HARMLESS = frozenset(("x-id",))
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a request addresses, decoded."""
+
+    resource: str
+    labels: dict[str, str]
+
+
+def _table() -> Mapping[tuple[str, str], tuple[Operation, ...]]:
+    found: dict[tuple[str, str], list[Operation]] = {}
+    for operation in OPERATIONS.values():
+        found.setdefault((operation.method, operation.resource), []).append(operation)
+    # The more a route requires the earlier it is tried.
+    order = lambda operation: (-len(operation.queries), operation.when is None)  # noqa: E731
+    return {place: tuple(sorted(operations, key=order)) for place, operations in found.items()}
+
+
+TABLE = _table()
+PLAIN = {place: operations[-1] for place, operations in TABLE.items() if not operations[-1].queries}
+SELECTING = frozenset(name for operation in OPERATIONS.values() for name in operation.queries)
+WHENS = tuple({operation.when for operation in OPERATIONS.values() if operation.when})
+
+
+def locate(request: Request, domains: Collection[str]) -> Target:
+    """The bucket and key that a request addresses, by path or by host.  Raises InvalidURI."""
+    path = request.path
+    if not path.startswith("/"):
+        # The absolute form of a request target (RFC 9112, section 3.2.2), as a proxy sends it.
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    bucket = _bucket_of_host(request.headers.get("host", ""), domains)
+    if bucket is None:
+        bucket, _, key = path[1:].partition("/")
+        if not bucket:
+            return Target("service", {})
+        bucket = decode(bucket)
+    else:
+        key = path[1:]
+    if not key:
+        return Target("bucket", {"bucket": bucket})
+    return Target("object", {"bucket": bucket, "key": decode(key)})
+
+
+def _bucket_of_host(host: str, domains: Collection[str]) -> str | None:
+    name = host.lower() if host.startswith("[") else host.lower().partition(":")[0]
+    for domain in domains:
+        if name.endswith(domain) and name[-len(domain) - 1 : -len(domain)] == ".":
+            return name[: -len(domain) - 1]
+    return None
+
+
+def route(request: Request, target: Target, parameters: Mapping[str, str]) -> Operation:
+    """
+    The operation that a request is.
+
+    Raises NotImplementedHere for what S3 has and rs3gw has not, MethodNotAllowed, AccessForbidden for a preflight.
+    """
+    place = (request.method, target.resource)
+    if not parameters and not any(name in request.headers for name in WHENS):
+        plain = PLAIN.get(place)
+        if plain is not None:
+            return plain
+    if request.method == "OPTIONS":
+        raise AccessForbidden()
+    for operation in TABLE.get(place, ()):
+        if _is(operation, request, parameters):
+            _refuse_unknown(operation, request, parameters)
+            return operation
+    for name in parameters:
+        if name in ELSEWHERE:
+            raise NotImplementedHere(query=name)
+    raise MethodNotAllowed(method=request.method, resource_type=target.resource.upper())
+
+
+def _is(operation: Operation, request: Request, parameters: Mapping[str, str]) -> bool:
+    if operation.when is not None and operation.when not in request.headers:
+        return False
+    for name, value in operation.queries.items():
+        if name not in parameters or (value is not None and parameters[name] != value):
+            return False
+    return True
+
+
+def _refuse_unknown(operation: Operation, request: Request, parameters: Mapping[str, str]) -> None:
+    declared = DECLARED[operation.name]
+    for name, value in parameters.items():
+        if name in declared or name in HARMLESS or name.lower().startswith("x-amz-"):
+            continue
+        if name in SELECTING:
+            raise MethodNotAllowed(
+                message=f"{request.method} does not go with ?{name} on this resource.", method=request.method
+            )
+        if name in ELSEWHERE or (not value and (name, "") in request.pairs and name.isidentifier()):
+            raise NotImplementedHere(query=name)
+
+
+DECLARED = {
+    operation.name: frozenset(
+        (*operation.queries, *(field.spec.wire for field in operation.input.spelled() if field.spec.wire))
+    )
+    for operation in OPERATIONS.values()
+}
