@@ -29,8 +29,8 @@ the body, or this text), ``at`` (seconds from now: -960 is 16 minutes ago), ``ex
 path instead), ``flip`` (change one digit of the signature).  X-Amz-Date and X-Amz-Content-SHA256 are added where the
 request has none.
 
-``chunks`` instead of a body makes aws-chunked framing: ``data`` (texts, a chunk each), ``of = { text, times }`` for a
-big one, ``signed`` (true), ``trailers`` (name → value), ``final`` (true: the empty chunk that ends it), ``flip`` (the
+``chunks`` instead of a body makes aws-chunked framing: ``data`` (a text, or ``{ text = "a", times = 8192 }``, for each
+chunk), ``signed`` (true), ``trailers`` (name → value), ``final`` (true: the empty chunk that ends it), ``flip`` (the
 number of the chunk whose signature is changed, from 0; -1 is the trailer's).
 
 ``answer``: ``status`` (a number, or a list of them), ``code``, ``headers`` (name → regular expression; "" for not
@@ -85,7 +85,7 @@ _ROW = {
     "change", "answer", "holds", "absent", "framing", "send_bytes", "flood", "socket",
 }  # fmt: skip
 _SIGN = {"as", "form", "payload", "at", "expires", "region", "service", "date", "unsigned", "path", "flip"}
-_CHUNKS = {"data", "of", "signed", "trailers", "final", "flip"}
+_CHUNKS = {"data", "signed", "trailers", "final", "flip"}
 _ANSWER = {"status", "code", "headers", "body", "contains", "continued", "closes"}
 
 
@@ -282,8 +282,7 @@ def chunked(how: Mapping[str, Any], scope: Scope | None) -> bytes:
 
 
 def _content_chunks(how: Mapping[str, Any]) -> list[bytes]:
-    big = [_times(how["of"])] if "of" in how else []
-    return [text.encode() for text in how.get("data", ())] + big
+    return [_times(text) if isinstance(text, dict) else text.encode() for text in how["data"]]
 
 
 def _times(how: Mapping[str, Any]) -> bytes:
