@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import zlib
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,9 @@ from rs3gw.errors import (
 from rs3gw.gateway import digests
 from rs3gw.operations.body import Body, Whole
 from rs3gw.operations.shapes import ALGORITHMS, NO_CHECKSUMS, Checksums
+
+md5 = partial(hashlib.md5, usedforsecurity=False)
+sha1 = partial(hashlib.sha1, usedforsecurity=False)
 
 NAMES = [name.lower() for name in ALGORITHMS]
 CRCS = [name for name in NAMES if name.startswith("crc")]
@@ -54,10 +58,10 @@ def test_a_tally_does_not_care_how_the_bytes_were_cut(pieces):
     for piece in pieces:
         tally.update(piece)
 
-    assert hashlib.md5(whole).hexdigest() == tally.etag
+    assert md5(whole).hexdigest() == tally.etag
     assert hashlib.sha256(whole).hexdigest() == tally.sha256
     assert encoded(zlib.crc32(whole).to_bytes(4, "big")) == tally.checksums["crc32"]
-    assert encoded(hashlib.sha1(whole).digest()) == tally.checksums["sha1"]
+    assert encoded(sha1(whole).digest()) == tally.checksums["sha1"]
 
 
 @pytest.mark.parametrize("name", CRCS)
@@ -77,9 +81,9 @@ def test_a_composite_checksum_is_that_of_the_parts_checksums_and_their_number(na
 
 
 def test_the_etag_of_parts_is_that_of_their_etags():
-    etags = [hashlib.md5(data).hexdigest() for data in (b"one", b"two")]
+    etags = [md5(data).hexdigest() for data in (b"one", b"two")]
 
-    expected = hashlib.md5(b"".join(map(bytes.fromhex, etags))).hexdigest()
+    expected = md5(b"".join(map(bytes.fromhex, etags))).hexdigest()
     assert f"{expected}-2" == digests.etag_of_parts(etags)
 
 
@@ -121,10 +125,10 @@ def test_two_checksums_are_one_too_many():
 
 
 def test_a_content_md5_is_verified():
-    received(content_md5=encoded(hashlib.md5(DATA).digest()))
+    received(content_md5=encoded(md5(DATA).digest()))
 
     with pytest.raises(BadDigest):
-        received(content_md5=encoded(hashlib.md5(b"other").digest()))
+        received(content_md5=encoded(md5(b"other").digest()))
     for broken in ("", "not base64", encoded(b"short")):
         with pytest.raises(InvalidDigest):
             received(content_md5=broken)
@@ -186,7 +190,7 @@ def test_an_algorithm_is_named_with_its_checksum():
 
 
 def test_a_document_is_verified_like_any_body():
-    digests.verify_document(DATA, content_md5=encoded(hashlib.md5(DATA).digest()))
+    digests.verify_document(DATA, content_md5=encoded(md5(DATA).digest()))
     digests.verify_document(DATA, checksums=Checksums(sha256=checksum("sha256", DATA)))
 
     with pytest.raises(BadDigest):
