@@ -22,7 +22,6 @@ import grpc_testing
 import httpx
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
-from rs3gw.rest.asgi import Application
 
 from conformance.drivers.grpc import Cut, Ended
 from conformance.drivers.rest import Cut as ConnectionCut
@@ -32,6 +31,7 @@ from rs3gw.auth.credentials import Authority, Credential
 from rs3gw.engine.store import Durability, Store
 from rs3gw.engine.world import SystemClock, SystemEntropy
 from rs3gw.gateway import Gateway
+from rs3gw.rest.asgi import Application
 
 URL = "http://rs3gw.test"
 
