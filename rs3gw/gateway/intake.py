@@ -34,9 +34,13 @@ class Received:
     staging: Staging
 
 
-async def receive(engine: Engine, body: Body, claims: Claims, *, most: int, also: tuple[str, ...] = ()) -> Received:
+async def receive(
+    engine: Engine, body: Body, claims: Claims, *, most: int, also: tuple[str, ...] = (), inline: bool = True
+) -> Received:
     """
     Take a body whole and verify what was claimed of it; ``also`` names checksums wanted besides.
+
+    ``inline`` is as in ``Engine.stage``: a part of an upload may not stand in the index.
 
     What is returned is published, or given up with ``discard``.  Raises EntityTooLarge over ``most`` bytes,
     IncompleteBody, and what ``Claims.verify`` raises.
@@ -45,7 +49,7 @@ async def receive(engine: Engine, body: Body, claims: Claims, *, most: int, also
     if announced is not None and announced > most:
         raise EntityTooLarge(proposed_size=announced, max_size_allowed=most)
     tally = claims.tally(*also)
-    staging = engine.stage(announced)
+    staging = engine.stage(announced, inline=inline)
     worker = _Worker(staging, tally)
     try:
         if isinstance(body, Whole) and body.size <= LOOP_BYTES:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from rs3gw.engine import ports
-from rs3gw.engine.ports import Completed, Facts, ObjectMissing, PartMissing, Upload, UploadMissing
+from rs3gw.engine.ports import Completed, Content, Facts, ObjectMissing, PartMissing, Upload, UploadMissing
 from rs3gw.errors import (
     EntityTooSmall,
     InvalidPart,
@@ -30,10 +30,11 @@ from rs3gw.gateway.answers import OWNER, STANDARD, checksums_of, common_prefixes
 from rs3gw.gateway.call import Call, handles
 from rs3gw.gateway.conditions import bare, quoted
 from rs3gw.gateway.copying import MAX_COPY_ATTEMPTS, judge_size, locate_source, parse_source, sliced
-from rs3gw.gateway.digests import COMPOSITE, DEFAULT, FULL_OBJECT
+from rs3gw.gateway.digests import COMPOSITE, DEFAULT, FULL_OBJECT, Claims, Tally
 from rs3gw.gateway.object import described, judge_early, write_condition, written_tags
 from rs3gw.gateway.ranges import Slice
 from rs3gw.operations import checks
+from rs3gw.operations.body import Body, Whole
 from rs3gw.operations.multipart import (
     AbortMultipartUpload,
     CompletedPart,
@@ -134,25 +135,22 @@ async def upload_part(call: Call, asked: UploadPart.Input) -> UploadPart.Output:
         content_md5=asked.content_md5, checksums=asked.checksums, asked=asked.checksum_algorithm, body=asked.body
     )
     _judge_choice(upload, claims.algorithm)
-    received = await intake.receive(
-        call.engine, asked.body, claims, most=checks.MAX_PART_BYTES, also=(_algorithm(upload),)
+    stored = await _receive_part(call, upload, asked, asked.body, claims)
+    answered = claims.algorithm or _algorithm(upload)
+    return UploadPart.Output.of(
+        {"etag": quoted(stored.etag), "checksums": checksums_of({answered: stored.checksums[answered]})}
     )
-    etag, checksums = received.tally.etag, received.tally.checksums
-    part = ports.Part(
-        number=asked.part_number,
-        size=received.size,
-        etag=etag,
-        modified=call.clock.now(),
-        content=received.content,
-        checksums=checksums,
+
+
+async def _receive_part(call: Call, upload: Upload, asked: PartAddress, body: Body, claims: Claims) -> ports.Part:
+    received = await intake.receive(
+        call.engine, body, claims, most=checks.MAX_PART_BYTES, also=(_algorithm(upload),), inline=False
     )
     try:
-        await _put_part(call, upload, part)
+        return await _put_part(call, upload, asked, received.content, received.tally)
     except BaseException as fault:
         await intake.discard(received, fault)
         raise
-    answered = claims.algorithm or _algorithm(upload)
-    return UploadPart.Output.of({"etag": quoted(etag), "checksums": checksums_of({answered: checksums[answered]})})
 
 
 def _judge_choice(upload: Upload, algorithm: str | None) -> None:
@@ -171,7 +169,15 @@ def _judge_choice(upload: Upload, algorithm: str | None) -> None:
     )
 
 
-async def _put_part(call: Call, upload: Upload, part: ports.Part) -> ports.Part:
+async def _put_part(call: Call, upload: Upload, asked: PartAddress, content: Content, tally: Tally) -> ports.Part:
+    part = ports.Part(
+        number=asked.part_number,
+        size=content.size,
+        etag=tally.etag,
+        modified=call.clock.now(),
+        content=content,
+        checksums=tally.checksums,
+    )
     try:
         return await call.engine.put_part(upload, part)
     except UploadMissing as fault:
@@ -201,16 +207,11 @@ async def upload_part_copy(call: Call, asked: UploadPartCopy.Input) -> UploadPar
 
 async def _copy_part(call: Call, upload: Upload, asked: PartAddress, source: ports.Object, part: Slice) -> ports.Part:
     content = sliced(source.content, offset=part.offset, size=part.size)
+    if content.inline is not None:
+        # What stands in the index cannot be shared with a part, which is extents; it is small, and written anew.
+        return await _receive_part(call, upload, asked, Whole(content.inline), Claims())
     tally = await intake.examine(call.engine, content, (_algorithm(upload),))
-    new = ports.Part(
-        number=asked.part_number,
-        size=part.size,
-        etag=tally.etag,
-        modified=call.clock.now(),
-        content=content,
-        checksums=tally.checksums,
-    )
-    return await _put_part(call, upload, new)
+    return await _put_part(call, upload, asked, content, tally)
 
 
 # The end of an upload ----------------------------------------------------------------------------------------

@@ -62,7 +62,7 @@ class Room:
     def __init__(self) -> None:
         self.staging = Watched()
 
-    def stage(self, size: int | None) -> Watched:
+    def stage(self, size: int | None, *, inline: bool = True) -> Watched:
         return self.staging
 
 
