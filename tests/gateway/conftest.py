@@ -1,11 +1,12 @@
 """
-A gateway over the engine in memory, and the shortest way to ask it for something.
+A gateway over each engine, and the shortest way to ask it for something.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ import pytest
 from rs3gw.auth.credentials import Authority, Credential, token_of
 from rs3gw.auth.evidence import Anonymous, Bearer, Evidence
 from rs3gw.engine.memory import Memory
-from rs3gw.engine.ports import Buffer
+from rs3gw.engine.ports import Buffer, Clock, Engine
+from rs3gw.engine.store import Durability, Store
+from rs3gw.engine.world import SystemEntropy
 from rs3gw.gateway import Gateway
 from rs3gw.operations import Message, of
 from rs3gw.operations.body import Body, Stream, Whole
@@ -53,12 +56,15 @@ class TestEntropy:
         return self.drawn.to_bytes(size_bytes, "big")
 
 
+MakeEngine = Callable[[Clock], Engine]
+
+
 class Asking:
     """One gateway, and whoever asks it."""
 
-    def __init__(self, *, region: str = "eu-central-1") -> None:
+    def __init__(self, make: MakeEngine, *, region: str) -> None:
         clock = TestClock()
-        self.engine = Memory(clock=clock)
+        self.engine = make(clock)
         self.gateway = Gateway(
             self.engine,
             Authority([OWNER, GUEST], region=region, clock=clock),
@@ -94,18 +100,29 @@ class Asking:
         await self(PutBucketPolicy, bucket="bucket", policy=policy)
 
 
+@pytest.fixture(params=["memory", "store"])
+def make_engine(request: pytest.FixtureRequest, tmp_path: Path) -> MakeEngine:
+    """Each engine in turn: what a handler may rely on is what both of them do."""
+    if request.param == "memory":
+        return lambda clock: Memory(clock=clock)
+    return lambda clock: Store.open(
+        tmp_path / "root", clock=clock, entropy=SystemEntropy(), durability=Durability.RELAXED
+    )
+
+
 @pytest.fixture
-async def ask() -> Asking:
+async def ask(make_engine: MakeEngine) -> AsyncIterator[Asking]:
     """A gateway that holds one empty bucket, named ``bucket``."""
-    asking = Asking()
+    asking = Asking(make_engine, region="eu-central-1")
     await asking(CreateBucket, bucket="bucket")
-    return asking
+    yield asking
+    await asking.engine.close()
 
 
 @pytest.fixture
 async def ask_classic() -> Asking:
-    """The same in the region where S3 began, which keeps some manners of its own."""
-    asking = Asking(region="us-east-1")
+    """The same, in memory, in the region where S3 began, which keeps some manners of its own."""
+    asking = Asking(lambda clock: Memory(clock=clock), region="us-east-1")
     await asking(CreateBucket, bucket="bucket")
     return asking
 

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rs3gw.engine.memory import Memory
 from rs3gw.errors import BadDigest, EntityTooLarge, IncompleteBody
 from rs3gw.gateway import digests, intake
 from rs3gw.gateway.digests import Claims
@@ -190,13 +189,12 @@ async def test_a_cancelled_upload_is_discarded_only_when_its_worker_is_done(stre
 async def test_stored_bytes_are_examined_as_received_ones_are(size, part, ask):
     data = bytes(range(256)) * (size // 256 + 1)
     data, (offset, wanted) = data[:size], part
-    engine: Memory = ask.engine
-    staging = engine.stage(None)
+    staging = ask.engine.stage(None)
     staging.write(data)
     content = await staging.seal()
     expected = data[offset:] if wanted is None else data[offset : offset + wanted]
 
-    found = await intake.examine(engine, content, (digests.DEFAULT,), offset=min(offset, size), size=len(expected))
+    found = await intake.examine(ask.engine, content, (digests.DEFAULT,), offset=min(offset, size), size=len(expected))
 
     assert md5(expected).hexdigest() == found.etag
 
