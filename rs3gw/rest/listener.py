@@ -34,6 +34,7 @@ def connection_class(bounds: Bounds, request_id: Callable[[], str]) -> type[Http
     class Connection(HttpToolsProtocol):
         _taken = 0
         _in_headers = True
+        _shared = False
         _refusal: S3Error | None = None
         _timer: asyncio.TimerHandle | None = None
 
@@ -51,11 +52,14 @@ def connection_class(bounds: Bounds, request_id: Callable[[], str]) -> type[Http
         def data_received(self, data: bytes) -> None:
             if self.transport.is_closing():
                 return
+            self._shared = False
             super().data_received(data)
             if not self._in_headers:
                 return
-            # Still no end of the headers: what has come so far is all theirs, complete lines or not.
-            self._taken += len(data)
+            # Still no end of the headers: what has come so far is all theirs, complete lines or not.  Only in what
+            # the end of the last body shares with them nobody can tell whose is how much, and it is not counted.
+            if not self._shared:
+                self._taken += len(data)
             if self._taken > bounds.header_bytes:
                 self._refuse(RequestHeaderSectionTooLarge(max_size_allowed=bounds.header_bytes))
             elif self._timer is None and not self.transport.is_closing():
@@ -87,7 +91,7 @@ def connection_class(bounds: Bounds, request_id: Callable[[], str]) -> type[Http
 
         def on_message_complete(self) -> None:
             super().on_message_complete()
-            self._in_headers, self._taken = True, 0
+            self._shared = True
 
         def send_400_response(self, msg: str) -> None:
             """uvicorn calls this for whatever its parser refuses, our own refusals in the callbacks included."""
