@@ -248,7 +248,7 @@ def _rows(run: Run) -> Iterator[str]:
             f'<td class="{worst(r.status for r in cell.get(feature, ()))}">{_tally(cell.get(feature, ()))}</td>'
             for cell in by_cell
         )
-        yield f"<tbody><tr class=feature><th colspan=1>{_text(feature)}</th>{tallies}</tr>"
+        yield f"<tbody><tr class=feature><th>{_text(feature)}</th>{tallies}</tr>"
         rule = ""
         for key in names:
             if key[0] != rule:
@@ -309,7 +309,7 @@ small {{ color:var(--soft) }}
 .wide {{ overflow-x:auto; background:var(--paper); border:1px solid var(--line); border-radius:10px }}
 table {{ border-collapse:collapse; width:100%; font-size:.88rem }}
 td, th {{ padding:.34rem .8rem; text-align:left; vertical-align:top }}
-td+td, th+th {{ text-align:right; white-space:nowrap; width:1% }}
+td+td, th+th, th+td {{ text-align:right; white-space:nowrap; width:1% }}
 thead th {{ border-bottom:1px solid var(--line) }} thead small {{ display:block; font-weight:400 }}
 tr.feature th, tr.feature td {{ border-top:1px solid var(--line); padding-top:.7rem; font-weight:650 }}
 tr.rule td {{ color:var(--soft); font-style:italic; padding-left:1.4rem }}
