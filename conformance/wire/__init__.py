@@ -33,9 +33,10 @@ request has none.
 chunk), ``signed`` (true), ``trailers`` (name → value), ``final`` (true: the empty chunk that ends it), ``flip`` (the
 number of the chunk whose signature is changed, from 0; -1 is the trailer's).
 
-``answer``: ``status`` (a number, or a list of them), ``code``, ``headers`` (name → regular expression; "" for not
-there), ``body`` (the whole text), ``contains`` (a piece of it), ``continued`` (whether 100 Continue must come before
-the body is sent, or must not), ``closes`` (the connection is closed after it).
+``answer``: ``status`` (a number, or a list of them; 0 is a connection that closes without an answer), ``code``,
+``headers`` (name → regular expression; "" for not there), ``body`` (the whole text), ``contains`` (a piece of it),
+``continued`` (whether 100 Continue must come before the body is sent, or must not), ``closes`` (the connection is
+closed after it).
 
 How it is sent: a body gets a Content-Length unless the request has one, or ``framing = false``; ``send_bytes`` sends
 only so much of the body and then nothing more; ``flood = { name = "X-Filler", value = "a", times = 900 }`` adds headers
@@ -417,11 +418,18 @@ def over_socket(url: str, written: Written, *, send_bytes: int | None, waits: bo
                 connection.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # A server may refuse and close before it has read everything; its answer is what counts.
-        status, headers = reader.head()
+        try:
+            status, headers = reader.head()
+        except NoAnswer:
+            return Raw(status=0, headers={}, body=b"", continued=continued, closed=True)
         while status == 100:
             continued = True
             status, headers = reader.head()
         return reader.answer(status, headers, written.method, continued=continued)
+
+
+class NoAnswer(ConnectionError):
+    """The connection closed before a byte of an answer came."""
 
 
 class _Reader:
@@ -434,7 +442,9 @@ class _Reader:
     def head(self) -> tuple[int, dict[str, str]]:
         while b"\r\n\r\n" not in self._held:
             if not self._more():
-                raise ConnectionError(f"the connection closed without an answer: {self._held[:200]!r}")
+                if not self._held:
+                    raise NoAnswer
+                raise ConnectionError(f"the connection closed within the head of an answer: {self._held[:200]!r}")
         head, _, self._held = self._held.partition(b"\r\n\r\n")
         first, *lines = head.decode("latin-1").split("\r\n")
         pairs = (line.partition(":") for line in lines)
