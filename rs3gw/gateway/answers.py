@@ -6,11 +6,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from rs3gw.engine.ports import Entry
 from rs3gw.errors import InvalidArgument
-from rs3gw.gateway.conditions import quoted
 from rs3gw.operations.checks import ACCOUNT, MAX_INT32
 from rs3gw.operations.object import ObjectEntry
 from rs3gw.operations.shapes import NO_CHECKSUMS, Checksums, CommonPrefix, Owner
@@ -28,24 +28,30 @@ def checksums_of(stored: Mapping[str, str]) -> Checksums:
 
 def object_entries(entries: Sequence[Entry], *, with_owner: bool) -> tuple[ObjectEntry, ...]:
     """Objects as a listing shows them."""
-    return tuple(_object_entry(entry, with_owner) for entry in entries)
+    return tuple([_object_entry(entry, with_owner) for entry in entries])
 
 
 def _object_entry(entry: Entry, with_owner: bool) -> ObjectEntry:
     values: dict[str, Any] = {
         "key": entry.key,
         "last_modified": entry.modified,
-        "etag": quoted(entry.etag),
+        "etag": f'"{entry.etag}"',
         "size": entry.size,
         "storage_class": STANDARD,
     }
     if entry.checksum_algorithms:
-        values["checksum_algorithm"] = tuple(name.upper() for name in entry.checksum_algorithms)
+        values["checksum_algorithm"] = _spelled(entry.checksum_algorithms)
     if entry.checksum_type is not None:
         values["checksum_type"] = entry.checksum_type
     if with_owner:
         values["owner"] = OWNER
     return ObjectEntry.of(values)
+
+
+@cache
+def _spelled(algorithms: tuple[str, ...]) -> tuple[str, ...]:
+    # There are a handful of combinations, and a thousand entries on a page.
+    return tuple(name.upper() for name in algorithms)
 
 
 def common_prefixes(prefixes: Sequence[str]) -> tuple[CommonPrefix, ...]:

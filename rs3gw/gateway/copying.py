@@ -86,6 +86,14 @@ def locate_source(call: Call, asked: CopyObject.Input | UploadPartCopy.Input, so
     return found
 
 
+def may_copy_tags(call: Call, source: Source, key: str) -> None:
+    """To take tags along is to read them there and to write them here.  Raises AccessDenied."""
+    bucket = find(call.engine, source.bucket)
+    if bucket is not None:
+        call.may("s3:GetObjectTagging", source.key, bucket=bucket)
+    call.may("s3:PutObjectTagging", key)
+
+
 def judge_size(size: int) -> None:
     """One request copies at most 5 GiB.  Raises InvalidRequest, as S3 does."""
     if size > checks.MAX_COPY_BYTES:

@@ -31,7 +31,7 @@ from rs3gw.gateway.call import Call, handles
 from rs3gw.gateway.conditions import bare, quoted
 from rs3gw.gateway.copying import MAX_COPY_ATTEMPTS, judge_size, locate_source, parse_source, sliced
 from rs3gw.gateway.digests import COMPOSITE, DEFAULT, FULL_OBJECT, Claims, Tally
-from rs3gw.gateway.object import described, judge_early, write_condition, written_tags
+from rs3gw.gateway.object import described, judge_early, user_metadata, write_condition, written_tags
 from rs3gw.gateway.ranges import Slice
 from rs3gw.operations import checks
 from rs3gw.operations.body import Body, Whole
@@ -63,7 +63,7 @@ async def create_multipart_upload(call: Call, asked: CreateMultipartUpload.Input
     facts = Facts(
         etag="",
         headers=described(asked),
-        metadata=asked.metadata,
+        metadata=user_metadata(asked),
         tags=written_tags(call, asked.key, asked.tagging),
         checksum_type=kind,
     )

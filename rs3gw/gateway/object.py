@@ -38,7 +38,7 @@ from rs3gw.gateway import conditions, digests, intake, listing, ranges, tagging
 from rs3gw.gateway.answers import STANDARD, checksums_of, common_prefixes, number_marker, object_entries
 from rs3gw.gateway.call import Call, handles
 from rs3gw.gateway.conditions import quoted
-from rs3gw.gateway.copying import MAX_COPY_ATTEMPTS, judge_size, locate_source, parse_source
+from rs3gw.gateway.copying import MAX_COPY_ATTEMPTS, judge_size, locate_source, may_copy_tags, parse_source
 from rs3gw.gateway.ranges import Slice
 from rs3gw.gateway.versions import is_null, judge_version
 from rs3gw.operations import checks
@@ -101,6 +101,19 @@ def written_tags(call: Call, key: str, header: str | None) -> Mapping[str, str]:
     return tagging.parse(header)
 
 
+def user_metadata(asked: Described) -> Mapping[str, str]:
+    """
+    The user metadata that was sent, by names in lower case: on REST they are headers, which know no case.
+
+    Raises InvalidRequest where two names are one but for their case.
+    """
+    given = asked.metadata
+    metadata = {name.lower(): value for name, value in given.items()}
+    if len(metadata) < len(given):
+        raise InvalidRequest(message="The names of user metadata differ in more than their case.")
+    return metadata
+
+
 def write_condition(
     call: Call, asked: PutObject.Input | CopyObject.Input | CompleteMultipartUpload.Input
 ) -> Condition | None:
@@ -143,7 +156,7 @@ async def put_object(call: Call, asked: PutObject.Input) -> PutObject.Output:
     facts = Facts(
         etag=etag,
         headers=headers,
-        metadata=asked.metadata,
+        metadata=user_metadata(asked),
         tags=tags,
         checksums=checksums,
         checksum_type=digests.FULL_OBJECT,
@@ -168,7 +181,7 @@ async def copy_object(call: Call, asked: CopyObject.Input) -> CopyObject.Output:
         source = locate_source(call, asked, named)
         judge_size(source.size)
         if replaced_tags is None and source.facts.tags:
-            call.may("s3:PutObjectTagging", asked.key)
+            may_copy_tags(call, named, asked.key)
         judge_early(call, asked.bucket, asked.key, condition)
         facts = await _copied(call, asked, source, replaced_tags)
         try:
@@ -199,7 +212,7 @@ async def _copied(
 ) -> Facts:
     old = source.facts
     if asked.metadata_directive == "REPLACE":
-        headers, metadata = described(asked), asked.metadata
+        headers, metadata = described(asked), user_metadata(asked)
     else:
         # S3 copies every system header but the redirection, which belongs to a key and not to content.
         headers = {name: value for name, value in old.headers.items() if name != "website_redirect_location"}

@@ -75,6 +75,14 @@ async def test_what_was_put_comes_back_with_everything_that_was_said_of_it(ask):
     assert put.etag == HELLO
 
 
+async def test_the_names_of_metadata_know_no_case(ask):
+    await ask.put("key", metadata={"Colour": "Blue"})
+
+    assert (await head(ask, "key")).metadata == {"colour": "Blue"}
+    with pytest.raises(InvalidRequest):
+        await ask.put("key", metadata={"Colour": "Blue", "colour": "red"})
+
+
 async def test_content_of_which_nothing_was_said_is_a_stream_of_octets(ask):
     await ask.put("key", b"hello")
 
@@ -443,6 +451,15 @@ async def test_to_copy_is_to_read_the_source(ask):
 
     with pytest.raises(AccessDenied):
         await copy(ask, "private/key", "stolen", by=ask.guest)
+
+
+async def test_to_copy_tags_is_to_read_them(ask):
+    await ask.put("key", b"hello", tagging="t=1")
+    await ask.allow(PUBLIC % ('["s3:GetObject", "s3:PutObject", "s3:PutObjectTagging"]', ""))
+
+    with pytest.raises(AccessDenied):
+        await copy(ask, "bucket/key", "copy", by=ask.guest)
+    await copy(ask, "bucket/key", "copy", by=ask.guest, tagging_directive="REPLACE", tagging="t=2")
 
 
 async def _bytes(data):
