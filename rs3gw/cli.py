@@ -40,7 +40,7 @@ def serve(**values: Any) -> None:
 @main.command("settings", params=list(options()))
 @click.option("--markdown", is_flag=True, help="As docs/settings.md has it.")
 @click.pass_context
-def show_settings(context: click.Context, markdown: bool, **values: Any) -> None:
+def show_settings(context: click.Context, /, markdown: bool, **values: Any) -> None:
     """Print every setting, its value and where the value came from."""
     if markdown:
         from rs3gw import tables

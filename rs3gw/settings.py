@@ -53,7 +53,7 @@ class Address:
             return False
 
 
-class _AddressType(click.ParamType):
+class _AddressType(click.ParamType[Address]):
     name = "host:port"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Address:
@@ -66,7 +66,7 @@ class _AddressType(click.ParamType):
         return Address(host, int(port))
 
 
-class _ListType(click.ParamType):
+class _ListType(click.ParamType[tuple[str, ...]]):
     name = "a,b,…"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:

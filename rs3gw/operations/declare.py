@@ -296,19 +296,22 @@ class Operation:
 
     def check(self, asked: Message) -> None:
         """
-        Judge every value that was sent by the check beside its declaration, in the order of declaration.
+        Judge every value by the check beside its declaration, in the order of declaration.
+
+        A value that was not sent is judged too where it has a default: an empty list is still a list.
 
         Raises what the checks raise: InvalidBucketName, KeyTooLongError, InvalidArgument, …
         """
         present = asked.__dict__
-        for name, check in self._checks:
-            value = present.get(name)
+        for name, check, default in self._checks:
+            value = present.get(name, default)
             if value is not None:
                 check(value)
 
     @cached_property
-    def _checks(self) -> tuple[tuple[str, Check], ...]:
-        return tuple((field.name, field.spec.check) for field in self.input.spelled() if field.spec.check is not None)
+    def _checks(self) -> tuple[tuple[str, Check, Any], ...]:
+        fields = self.input.spelled()
+        return tuple((field.name, field.spec.check, field.default) for field in fields if field.spec.check is not None)
 
 
 OPERATIONS: dict[str, Operation] = {}

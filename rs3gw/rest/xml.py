@@ -79,7 +79,7 @@ def writer(kind: Any) -> Writer:
             steps.append((field.name, "", "", None, writer(field.type), False, False, "", "", None))
         elif spec.location in (Location.ELEMENT, Location.EITHER):
             wire = spec.element or spec.wire
-            nested = writer(field.type) if isinstance(field.type, type) and issubclass(field.type, Message) else None  # type: ignore[arg-type]
+            nested = writer(field.type) if isinstance(field.type, type) and issubclass(field.type, Message) else None
             outer = (f"<{spec.within}>", f"</{spec.within}>") if spec.within else ("", "")
             render = None if nested else _render(field)
             default = field.default if not field.many else None
@@ -141,7 +141,7 @@ class _Bounded(TreeBuilder):
         self._elements = 0
         self._depth = 0
 
-    def start(self, tag: str, attrs: dict[str, str]) -> Element:  # type: ignore[override]
+    def start(self, tag: str, attrs: dict[str, str]) -> Element:
         self._elements += 1
         self._depth += 1
         if self._elements > MAX_ELEMENTS or self._depth > MAX_DEPTH:
@@ -216,9 +216,14 @@ def fill(kind: type[Message], parent: Element) -> dict[str, Any]:
     for field in kind.spelled():
         if field.spec.location is Location.GROUP and field.name in found:
             found[field.name] = field.type.of(found[field.name])
-        elif field.required and field.name not in found and field.spec.location is Location.ELEMENT:
+        elif field.name not in found and field.spec.location is Location.ELEMENT and _is_needed(field):
             raise MalformedXML()
     return found
+
+
+def _is_needed(field: Field) -> bool:
+    """Whether S3's schema has the element once exactly: its value may be empty, it may not be missing."""
+    return field.required or field.default == ""
 
 
 def _named(child: Element, wire: str) -> bool:

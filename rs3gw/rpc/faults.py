@@ -1,0 +1,55 @@
+"""
+An S3Error as gRPC shows it: a status code, the sentence, and ErrorInfo with the S3 code and its fields.
+
+The details travel as AIP-193 has it: a google.rpc.Status in the trailing metadata, so that nobody parses prose.
+INTERNAL is kept for our own faults; what a client sent wrong is never one.
+"""
+
+from __future__ import annotations
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
+from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from rs3gw.errors import InternalError, S3Error
+
+DOMAIN = "rs3gw"
+DETAILS = "grpc-status-details-bin"
+
+MAX_FIELD_BYTES = 1024
+"""The most of a field in the details: the trailing metadata of a call is bounded (8 KiB by default)."""
+
+CODES = {code.value[0]: code for code in grpc.StatusCode}
+
+Trailing = tuple[tuple[str, bytes], ...]
+
+
+def known(fault: Exception) -> S3Error:
+    """What a client may hear of a fault: an S3Error as it is, of anything else that it was ours."""
+    return fault if isinstance(fault, S3Error) else InternalError()
+
+
+def code(fault: S3Error) -> grpc.StatusCode:
+    """Its status code."""
+    return CODES[int(fault.grpc)]
+
+
+def trailing(fault: S3Error) -> Trailing:
+    """Its details, as trailing metadata."""
+    details = [_pack(ErrorInfo(reason=fault.code, domain=DOMAIN, metadata=_short(fault)))]
+    if fault.retry_after_seconds is not None:
+        details.append(_pack(RetryInfo(retry_delay=Duration(seconds=fault.retry_after_seconds))))
+    status = Status(code=int(fault.grpc), message=fault.message, details=details)
+    return ((DETAILS, status.SerializeToString()),)
+
+
+def _short(fault: S3Error) -> dict[str, str]:
+    return {name: value.encode()[:MAX_FIELD_BYTES].decode(errors="ignore") for name, value in fault.fields().items()}
+
+
+def _pack(message: ErrorInfo | RetryInfo) -> Any:
+    packed = Any()
+    packed.Pack(message)
+    return packed

@@ -1,0 +1,118 @@
+"""
+The servicers without a socket: a small synchronous face for grpc_testing, onto the coroutines of the real server.
+
+grpc_testing calls servicers from threads of its own, awaits nothing and runs no interceptors.  Here each call runs
+on the gateway's loop while its thread waits, so what is tested in process is what serves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import Any, NoReturn
+
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message import Message as Proto
+
+from rs3gw.errors import S3Error
+from rs3gw.gateway import Gateway
+from rs3gw.rpc import faults
+from rs3gw.rpc.servicers import RPCS, SERVICES, Rpc, Servicer
+
+
+class Refused(Exception):
+    """A call ended with a status."""
+
+    def __init__(self, fault: S3Error) -> None:
+        super().__init__(fault.code)
+        self.fault = fault
+
+
+class SyncCall:
+    """A call of grpc_testing as the servicers see it."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self.written: list[Proto] = []
+
+    def metadata(self) -> Sequence[tuple[str, str | bytes]]:
+        return tuple(self._context.invocation_metadata() or ())
+
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:1"
+
+    def is_cancelled(self) -> bool:
+        return not self._context.is_active()
+
+    async def begin(self, metadata: Sequence[tuple[str, str]]) -> None:
+        self._context.send_initial_metadata(tuple(metadata))
+
+    async def write(self, message: Proto) -> None:
+        self.written.append(message)
+
+    async def refuse(self, fault: S3Error) -> NoReturn:
+        raise Refused(fault)
+
+
+def servicers(
+    gateway: Gateway, loop: asyncio.AbstractEventLoop, *, chunk_bytes: int = 64 * 1024
+) -> Mapping[ServiceDescriptor, object]:
+    """
+    Service descriptor → servicer with synchronous methods, as ``grpc_testing.server_from_dictionary`` takes them.
+
+    ``loop`` is the gateway's, and runs in another thread.
+    """
+    servicer = Servicer(gateway=gateway, chunk_bytes=chunk_bytes)
+    return {
+        service: type(
+            service.name,
+            (),
+            {method.name: staticmethod(_method(servicer, RPCS[method.name], loop)) for method in service.methods},
+        )()
+        for service in SERVICES
+    }
+
+
+def _method(servicer: Servicer, rpc: Rpc, loop: asyncio.AbstractEventLoop) -> Callable[[Any, Any], Any]:
+    def run(coroutine: Any, context: Any) -> Any:
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+        except Refused as refused:
+            fault = refused.fault
+            context.set_trailing_metadata(faults.trailing(fault))
+            context.set_code(faults.code(fault))
+            context.set_details(fault.message)
+            return None
+
+    if rpc.descriptor.client_streaming:
+
+        def upload(requests: Iterator[Proto], context: Any) -> Any:
+            call = SyncCall(context)
+            answer = run(servicer.upload(rpc, _wires(requests, call), call), context)
+            return rpc.response() if answer is None else answer
+
+        return upload
+    if rpc.descriptor.server_streaming:
+
+        def download(request: Proto, context: Any) -> Iterator[Proto]:
+            call = SyncCall(context)
+            run(servicer.download(rpc, request.SerializeToString(), call), context)
+            yield from call.written
+
+        return download
+
+    def unary(request: Proto, context: Any) -> Any:
+        answer = run(servicer.unary(rpc, request.SerializeToString(), SyncCall(context)), context)
+        return rpc.response() if answer is None else answer
+
+    return unary
+
+
+async def _wires(requests: Iterator[Proto], call: SyncCall) -> AsyncIterator[bytes]:
+    """The messages of a synchronous stream, taken in a thread because the next one may be long in coming."""
+    end = object()
+    while True:
+        message: Any = await asyncio.to_thread(next, requests, end)
+        if message is end:
+            return
+        yield message.SerializeToString()

@@ -1,0 +1,147 @@
+"""
+The gRPC listener: the three services, health and reflection on grpc.aio, with bounds, TLS and an orderly end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.message import Message as Proto
+
+from rs3gw.errors import S3Error
+from rs3gw.gateway import Gateway
+from rs3gw.rpc import faults
+from rs3gw.rpc.servicers import RPCS, SERVICES, Rpc, Servicer
+
+MAX_CALLS = 4096
+"""Calls at once; one more is answered RESOURCE_EXHAUSTED by grpc itself."""
+MAX_METADATA_BYTES = 16 * 1024
+KEEPALIVE_MILLISECONDS = 60_000
+MIN_PING_MILLISECONDS = 10_000
+"""A client may ping this often; more often is a flood."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TLSFiles:
+    """A certificate chain and its key, PEM."""
+
+    certificate: Path
+    key: Path
+
+
+class Call:
+    """A call of grpc.aio as the servicers see it."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+        self._context = context
+
+    def metadata(self) -> Sequence[tuple[str, str | bytes]]:
+        return tuple(self._context.invocation_metadata() or ())
+
+    def peer(self) -> str:
+        return self._context.peer()
+
+    def is_cancelled(self) -> bool:
+        return bool(self._context.cancelled())
+
+    async def begin(self, metadata: Sequence[tuple[str, str]]) -> None:
+        await self._context.send_initial_metadata(tuple(metadata))
+
+    async def write(self, message: Proto) -> None:
+        await self._context.write(message)
+
+    async def refuse(self, fault: S3Error) -> NoReturn:
+        await self._context.abort(faults.code(fault), fault.message, faults.trailing(fault))
+
+
+class Server:
+    """A gRPC server over a gateway, started and stopped once."""
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        address: str,
+        tls: TLSFiles | None = None,
+        max_message_bytes: int = 64 * 1024**2,
+        chunk_bytes: int = 64 * 1024,
+        idle_seconds: float = 60.0,
+    ) -> None:
+        self._address = address
+        self._tls = tls
+        self._servicer = Servicer(
+            gateway=gateway, chunk_bytes=chunk_bytes, idle_seconds=idle_seconds, is_secure=tls is not None
+        )
+        self._options = (
+            ("grpc.max_receive_message_length", max_message_bytes),
+            ("grpc.max_send_message_length", max_message_bytes),
+            ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+            ("grpc.keepalive_time_ms", KEEPALIVE_MILLISECONDS),
+            ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MILLISECONDS),
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.so_reuseport", 0),
+        )
+        self.port = 0
+
+    async def start(self) -> None:
+        """Listen.  Raises RuntimeError or OSError where the port cannot be had or the certificate not be read."""
+        from grpc_health.v1 import health_pb2, health_pb2_grpc
+        from grpc_health.v1._async import HealthServicer
+        from grpc_reflection.v1alpha import reflection
+
+        self._server = grpc.aio.server(options=self._options, maximum_concurrent_rpcs=MAX_CALLS)
+        for service in SERVICES:
+            handlers = {method.name: self._handler(RPCS[method.name]) for method in service.methods}
+            generic = grpc.method_handlers_generic_handler(service.full_name, handlers)
+            self._server.add_generic_rpc_handlers((generic,))
+        self._health = HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = [service.full_name for service in SERVICES]
+        for name in ("", *names):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        reflection.enable_server_reflection(
+            (*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME), self._server
+        )
+        if self._tls is None:
+            self.port = self._server.add_insecure_port(self._address)
+        else:
+            pair = (self._tls.key.read_bytes(), self._tls.certificate.read_bytes())
+            self.port = self._server.add_secure_port(self._address, grpc.ssl_server_credentials([pair]))
+        if not self.port:
+            raise RuntimeError(f"{self._address} cannot be listened on")
+        await self._server.start()
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Say that nobody is served any more, let calls finish for so long, then cancel them."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(drain_seconds)
+
+    def _handler(self, rpc: Rpc) -> grpc.RpcMethodHandler[Any, Any]:
+        servicer = self._servicer
+        serialize = rpc.response.SerializeToString
+
+        # Requests come as bytes and are parsed in the servicer: what is no message is the client's fault, and grpc
+        # would call it INTERNAL.
+        if rpc.descriptor.client_streaming:
+
+            async def upload(wires: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> Proto:
+                return await servicer.upload(rpc, wires, Call(context))
+
+            return grpc.stream_unary_rpc_method_handler(upload, response_serializer=serialize)
+        if rpc.descriptor.server_streaming:
+
+            async def download(wire: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+                await servicer.download(rpc, wire, Call(context))
+
+            return grpc.unary_stream_rpc_method_handler(download, response_serializer=serialize)
+
+        async def unary(wire: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Proto:
+            return await servicer.unary(rpc, wire, Call(context))
+
+        return grpc.unary_unary_rpc_method_handler(unary, response_serializer=serialize)

@@ -1,0 +1,243 @@
+"""
+The servicers of all three services, built from their descriptors: no method is written twice, or once.
+
+An rpc is an operation of the same name (``Operation.rpc``).  One coroutine serves the unary ones, one the uploads,
+one the downloads; each is ``gateway.perform`` between two translations.  They speak to an Exchange, of which there
+are two: a call of grpc.aio, and the synchronous one of ``inprocess``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol
+
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message as Proto
+from google.protobuf.message_factory import GetMessageClass
+
+from rs3gw.auth.credentials import Identity
+from rs3gw.errors import InvalidRequest, RequestTimeout, S3Error
+from rs3gw.gateway import Gateway
+from rs3gw.operations import OPERATIONS, Message, Operation
+from rs3gw.operations.body import Body, Buffer
+from rs3gw.pb import bucket_pb2, multipart_pb2, object_pb2
+from rs3gw.rpc import codec, evidence, faults
+
+log = logging.getLogger("rs3gw.rpc")
+
+SERVICES: tuple[ServiceDescriptor, ...] = (
+    bucket_pb2.DESCRIPTOR.services_by_name["BucketService"],
+    object_pb2.DESCRIPTOR.services_by_name["ObjectService"],
+    multipart_pb2.DESCRIPTOR.services_by_name["MultipartService"],
+)
+
+REQUEST_ID = "x-amz-request-id"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rpc:
+    """A method, with everything about it that does not change from call to call."""
+
+    operation: Operation
+    descriptor: MethodDescriptor
+    path: str
+    request: type[Proto]
+    response: type[Proto]
+
+
+def _rpcs() -> Mapping[str, Rpc]:
+    by_name = {operation.rpc: operation for operation in OPERATIONS.values() if operation.rpc}
+    return {
+        method.name: Rpc(
+            operation=by_name[method.name],
+            descriptor=method,
+            path=f"/{service.full_name}/{method.name}",
+            request=GetMessageClass(method.input_type),
+            response=GetMessageClass(method.output_type),
+        )
+        for service in SERVICES
+        for method in service.methods
+    }
+
+
+RPCS = _rpcs()
+"""Every rpc by its name."""
+
+
+class Exchange(Protocol):
+    """One call, as the transport has it."""
+
+    def metadata(self) -> Sequence[tuple[str, str | bytes]]: ...
+
+    def peer(self) -> str: ...
+
+    def is_cancelled(self) -> bool:
+        """Whether the client has given the call up."""
+
+    async def begin(self, metadata: Sequence[tuple[str, str]]) -> None:
+        """Send the initial metadata."""
+
+    async def write(self, message: Proto) -> None:
+        """Send one message of a stream, waiting while the client is slow."""
+
+    async def refuse(self, fault: S3Error) -> NoReturn:
+        """End the call with a status."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Servicer:
+    """What serves calls of one gateway."""
+
+    gateway: Gateway
+    chunk_bytes: int = 64 * 1024
+    idle_seconds: float = 60.0
+    is_secure: bool = False
+
+    async def unary(self, rpc: Rpc, wire: bytes, exchange: Exchange) -> Proto:
+        """A message in, a message out."""
+        request_id = await self._begin(exchange)
+        try:
+            shown = evidence.gather(rpc.path, exchange.metadata(), exchange.peer(), secure=self.is_secure)
+
+            async def read(identity: Identity) -> Message:
+                return rpc.operation.input.of(codec.read(rpc.operation.input, codec.parse(rpc.request, wire)))
+
+            async with self.gateway.perform(rpc.operation, shown, read, request_id=request_id) as output:
+                return codec.writer(rpc.operation.output, rpc.response.DESCRIPTOR)(output.__dict__)
+        except Exception as fault:  # whatever it is, a client hears of it what it may
+            await self._refuse(fault, exchange, request_id)
+
+    async def upload(self, rpc: Rpc, wires: AsyncIterator[bytes], exchange: Exchange) -> Proto:
+        """A stream of messages in, a message out."""
+        request_id = await self._begin(exchange)
+        try:
+            shown = evidence.gather(rpc.path, exchange.metadata(), exchange.peer(), secure=self.is_secure)
+
+            async def read(identity: Identity) -> Message:
+                body = Upload(rpc.request, wires, exchange, self.idle_seconds)
+                values = codec.read(rpc.operation.input, await body.first())
+                values["body"] = body
+                return rpc.operation.input.of(values)
+
+            async with self.gateway.perform(rpc.operation, shown, read, request_id=request_id) as output:
+                return codec.writer(rpc.operation.output, rpc.response.DESCRIPTOR)(output.__dict__)
+        except Exception as fault:  # whatever it is, a client hears of it what it may
+            await self._refuse(fault, exchange, request_id)
+
+    async def download(self, rpc: Rpc, wire: bytes, exchange: Exchange) -> None:
+        """A message in, a stream of messages out: what is known in the first, bytes in all of them."""
+        request_id = await self._begin(exchange)
+        try:
+            shown = evidence.gather(rpc.path, exchange.metadata(), exchange.peer(), secure=self.is_secure)
+
+            async def read(identity: Identity) -> Message:
+                return rpc.operation.input.of(codec.read(rpc.operation.input, codec.parse(rpc.request, wire)))
+
+            async with self.gateway.perform(rpc.operation, shown, read, request_id=request_id) as output:
+                message = codec.writer(rpc.operation.output, rpc.response.DESCRIPTOR)(output.__dict__)
+                is_first = True
+                async for chunk in output.__dict__["body"]:
+                    for at in range(0, len(chunk), self.chunk_bytes):
+                        piece = bytes(chunk[at : at + self.chunk_bytes])
+                        if is_first:
+                            message.data = piece  # type: ignore[attr-defined]
+                            is_first = False
+                        else:
+                            message = rpc.response(data=piece)
+                        await exchange.write(message)
+                if is_first:
+                    await exchange.write(message)
+        except Exception as fault:  # whatever it is, a client hears of it what it may
+            await self._refuse(fault, exchange, request_id)
+
+    async def _begin(self, exchange: Exchange) -> str:
+        request_id = self.gateway.entropy.token(8).hex().upper()
+        await exchange.begin(((REQUEST_ID, request_id),))
+        return request_id
+
+    async def _refuse(self, fault: Exception, exchange: Exchange, request_id: str) -> NoReturn:
+        known = faults.known(fault)
+        if known is not fault:
+            log.exception("a call failed", extra={"request_id": request_id}, exc_info=fault)
+        await exchange.refuse(known)
+
+
+class Upload(Body):
+    """
+    The bytes of an upload, message after message.
+
+    The first message speaks for the whole.  What a later one repeats must agree; chunk_index, where it is sent,
+    counts up by one; nothing follows is_last_chunk.  A stream that is closed without it is whole.
+    """
+
+    def __init__(self, kind: type[Proto], wires: AsyncIterator[bytes], exchange: Exchange, idle_seconds: float) -> None:
+        self._kind = kind
+        self._wires = aiter(wires)
+        self._exchange = exchange
+        self._idle_seconds = idle_seconds
+        self._first: Any = None
+        self._index: int | None = None
+        self._is_last = False
+
+    async def first(self) -> Proto:
+        """The message that speaks for the whole.  Raises InvalidRequest for a stream without one."""
+        self._first = await self._next()
+        if self._first is None:
+            raise InvalidRequest(message="An upload has at least one message: the one that says what it is.")
+        self._note(self._first)
+        found: Proto = self._first
+        return found
+
+    async def __aiter__(self) -> AsyncIterator[Buffer]:
+        if self._first.data:
+            yield self._first.data
+        while (message := await self._next()) is not None:
+            if self._is_last:
+                raise InvalidRequest(message="A message follows the one with is_last_chunk.")
+            self._agree(message)
+            self._note(message)
+            if message.data:
+                yield message.data
+        if not self._is_last:
+            await self._settle()
+
+    async def _next(self) -> Any:
+        try:
+            async with asyncio.timeout(self._idle_seconds):
+                wire = await anext(self._wires, None)
+        except TimeoutError as fault:
+            raise RequestTimeout() from fault
+        return None if wire is None else codec.parse(self._kind, wire)
+
+    def _note(self, message: Any) -> None:
+        self._is_last = message.is_last_chunk
+        if message.HasField("chunk_index"):
+            if self._index is not None and message.chunk_index != self._index + 1:
+                raise InvalidRequest(
+                    message=f"chunk_index {message.chunk_index} follows {self._index}: a message is missing or doubled."
+                )
+            self._index = message.chunk_index
+        elif self._index is not None:
+            self._index += 1
+
+    def _agree(self, message: Any) -> None:
+        for descriptor, value in message.ListFields():
+            name = descriptor.name
+            if name not in codec.STREAM_FIELDS and value != getattr(self._first, name):
+                raise InvalidRequest(message=f"{name} differs from what the first message of the stream said.")
+
+    async def _settle(self) -> None:
+        """
+        Tell a stream that was closed from one that was cancelled: both end, and the word of it comes a moment later.
+        """
+        for _ in range(SETTLE_TURNS):
+            await asyncio.sleep(0)
+        if self._exchange.is_cancelled():
+            raise asyncio.CancelledError
+
+
+SETTLE_TURNS = 3
+"""Turns of the loop in which the news of a cancellation arrives after the end of its stream."""
