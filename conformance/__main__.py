@@ -17,6 +17,9 @@ from conformance import plan, profiles, report
 from conformance.capabilities import CAPABILITIES
 from conformance.results import BAD, Outcome, Run, Status
 
+SHOWN = 60
+"""How many failures of a cell are printed; a server that is down has as many as there are promises."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the suite; the exit code."""
@@ -93,9 +96,11 @@ def say(outcome: Outcome) -> None:
         return
     counts = ", ".join(f"{outcome.count(status)} {status}" for status in reversed(Status) if outcome.count(status))
     print(f"{outcome.name:20} {counts}  ({outcome.seconds:.1f} s)", flush=True)
-    for result in outcome.results:
-        if result.status in BAD:
-            print(f"  {result.status!s:9} {result.where}  {result.full_name}\n            {result.reason}", flush=True)
+    bad = [result for result in outcome.results if result.status in BAD]
+    for result in bad[:SHOWN]:
+        print(f"  {result.status!s:9} {result.where}  {result.full_name}\n            {result.reason}", flush=True)
+    if len(bad) > SHOWN:
+        print(f"  … and {len(bad) - SHOWN} more; --report has them all", flush=True)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ from typing import Any, Protocol
 
 import grpc
 from botocore.auth import S3SigV4Auth
-from botocore.awsrequest import AWSRequest, HeadersDict
+from botocore.awsrequest import AWSRequest
+from botocore.compat import HTTPHeaders
 from botocore.credentials import Credentials
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
@@ -219,8 +220,12 @@ def read(message: Message) -> dict[str, Any]:
 class _Signer(S3SigV4Auth):  # type: ignore[misc]
     """botocore's signer, of metadata instead of headers: there is no host, and a stream has no digest."""
 
-    def headers_to_sign(self, request: AWSRequest) -> HeadersDict:
-        return HeadersDict({name: value for name, value in request.headers.items() if name.lower() != "authorization"})
+    def headers_to_sign(self, request: AWSRequest) -> HTTPHeaders:
+        signed = HTTPHeaders()
+        for name, value in request.headers.items():
+            if name.lower() != "authorization":
+                signed[name.lower()] = value
+        return signed
 
     def payload(self, request: AWSRequest) -> str:
         return "UNSIGNED-PAYLOAD"
