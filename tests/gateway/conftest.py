@@ -14,7 +14,7 @@ import pytest
 from rs3gw.auth.credentials import Authority, Credential, token_of
 from rs3gw.auth.evidence import Anonymous, Bearer, Evidence
 from rs3gw.engine.memory import Memory
-from rs3gw.engine.ports import Buffer, Clock, Engine
+from rs3gw.engine.ports import Buffer, Clock, Content, Engine, Facts, Object, ObjectMissing
 from rs3gw.engine.store import Durability, Store
 from rs3gw.engine.world import SystemEntropy
 from rs3gw.gateway import Gateway
@@ -123,6 +123,26 @@ async def ask(make_engine: MakeEngine) -> AsyncIterator[Asking]:
 async def ask_classic() -> Asking:
     """The same, in memory, in the region where S3 began, which keeps some manners of its own."""
     asking = Asking(lambda clock: Memory(clock=clock), region="us-east-1")
+    await asking(CreateBucket, bucket="bucket")
+    return asking
+
+
+class Restless(Memory):
+    """An engine in which the source of every copy has gone by the time that the copy is published."""
+
+    attempts = 0
+
+    async def put_object(self, bucket: str, key: str, content: Content, facts: Facts, **values: Any) -> Object:
+        if key == "copy":
+            self.attempts += 1
+            raise ObjectMissing
+        return await super().put_object(bucket, key, content, facts, **values)
+
+
+@pytest.fixture
+async def ask_restless() -> Asking:
+    """A gateway over an engine in which no source stands still."""
+    asking = Asking(lambda clock: Restless(clock=clock), region="eu-central-1")
     await asking(CreateBucket, bucket="bucket")
     return asking
 

@@ -19,6 +19,7 @@ from rs3gw.engine.ports import Content, Extent
 from rs3gw.errors import (
     AccessDenied,
     BadDigest,
+    EntityTooLarge,
     EntityTooSmall,
     InvalidArgument,
     InvalidPart,
@@ -287,6 +288,22 @@ async def test_a_part_has_a_number_up_to_ten_thousand(begin, number):
 
     with pytest.raises(InvalidArgument, match="between 1 and 10000"):
         await upload.part(number, ONE)
+
+
+async def test_a_part_is_at_most_5_gib(ask, begin, streamed):
+    upload = await begin()
+
+    with pytest.raises(EntityTooLarge) as refused:
+        await ask(
+            UploadPart,
+            bucket="bucket",
+            key="key",
+            upload_id=upload.upload_id,
+            part_number=1,
+            body=streamed(size=checks.MAX_PART_BYTES + 1),
+        )
+
+    assert refused.value.max_size_allowed == checks.MAX_PART_BYTES
 
 
 async def test_a_part_without_a_number_is_no_part(ask, begin):

@@ -22,11 +22,13 @@ from rs3gw.errors import (
     NoSuchBucket,
     NoSuchKey,
     NoSuchVersion,
+    OperationAborted,
     PreconditionFailed,
 )
+from rs3gw.gateway.copying import MAX_COPY_ATTEMPTS, judge_size
+from rs3gw.operations import checks
 from rs3gw.operations.body import Stream
 from rs3gw.operations.bucket import CreateBucket, DeleteBucket
-from rs3gw.operations.checks import MAX_OBJECT_PUT_BYTES
 from rs3gw.operations.object import (
     CopyObject,
     DeleteObject,
@@ -158,7 +160,7 @@ async def test_a_write_that_would_fail_anyway_is_refused_before_its_body_is_read
     with pytest.raises(PreconditionFailed):
         await ask(PutObject, bucket="bucket", key="key", body=Stream(never(), size=9), if_none_match="*")
     with pytest.raises(EntityTooLarge):
-        await ask(PutObject, bucket="bucket", key="key", body=Stream(never(), size=MAX_OBJECT_PUT_BYTES + 1))
+        await ask(PutObject, bucket="bucket", key="key", body=Stream(never(), size=checks.MAX_OBJECT_PUT_BYTES + 1))
     with pytest.raises(NoSuchBucket):
         await ask(PutObject, bucket="another", key="key", body=Stream(never(), size=9))
 
@@ -265,6 +267,20 @@ async def test_a_copy_with_another_checksum_is_digested_anew(ask):
 
     assert copied.checksums.sha1 == "qvTGHdzF6KLavt4PO0gs2a6pQ00="
     assert (copied.checksums.crc64nvme, copied.checksum_type) == (None, "FULL_OBJECT")
+
+
+def test_one_request_copies_at_most_5_gib():
+    judge_size(checks.MAX_COPY_BYTES)
+    with pytest.raises(InvalidRequest, match="larger than the maximum allowable size for a copy source"):
+        judge_size(checks.MAX_COPY_BYTES + 1)
+
+
+async def test_a_copy_gives_up_on_a_source_that_never_stands_still(ask_restless):
+    await ask_restless.put("key", b"hello")
+
+    with pytest.raises(OperationAborted):
+        await copy(ask_restless, "bucket/key", "copy")
+    assert ask_restless.engine.attempts == MAX_COPY_ATTEMPTS
 
 
 async def test_the_conditions_of_a_copy_are_about_its_source(ask):
