@@ -28,8 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         width = max(map(len, CAPABILITIES))
         print("\n".join(f"{name:{width}}  {meaning}" for name, meaning in CAPABILITIES.items()))
         return 0
-    logging.getLogger("grpc").addHandler(logging.NullHandler())
-    logging.getLogger("grpc").propagate = False
+    for chatty in ("grpc", "grpc_testing"):
+        # Both log what a scenario does on purpose: a call that is broken off.
+        logging.getLogger(chatty).addHandler(logging.NullHandler())
+        logging.getLogger(chatty).propagate = False
     try:
         profile = profiles.load(asked.profile)
         choice = plan.Choice(

@@ -27,7 +27,7 @@ from botocore.credentials import Credentials
 from google.protobuf.descriptor import FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2
 
 from conformance import codes
 from conformance.drivers import Answer, Broken, Link, Measure, Refusal, Sink, Status, Unsupported, model

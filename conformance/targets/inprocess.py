@@ -14,7 +14,8 @@ import queue
 import shutil
 import tempfile
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ import httpx
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
-from conformance.drivers.grpc import Cut, Ended
+from conformance.drivers.grpc import ARRIVAL_SECONDS, Cut, Ended
 from conformance.drivers.rest import Cut as ConnectionCut
 from conformance.targets import REGION, Off, Place, fresh_identities
 from rs3gw import __version__
@@ -204,9 +205,9 @@ class _Answered(httpx.SyncByteStream):
 class Testing:
     """A Wire through grpc_testing, onto servicers with synchronous methods."""
 
-    def __init__(self, servicers: dict[Any, object]) -> None:
+    def __init__(self, servicers: Mapping[Any, object]) -> None:
         self._services = {descriptor.full_name: descriptor for descriptor in servicers}
-        self._server = grpc_testing.server_from_dictionary(servicers, grpc_testing.strict_real_time())
+        self._server = grpc_testing.server_from_dictionary(dict(servicers), grpc_testing.strict_real_time())
 
     def call(
         self,
@@ -223,8 +224,9 @@ class Testing:
                     rpc.send_request(request)
             except Cut:
                 rpc.cancel()
-            else:
-                rpc.requests_closed()
+                time.sleep(ARRIVAL_SECONDS)  # nobody tells when the servicer has seen it
+                return Ended(code="CANCELLED")
+            rpc.requests_closed()
             answer, trailing, code, details = rpc.termination()
         elif method.server_streaming:
             rpc = self._server.invoke_unary_stream(found, metadata, next(iter(requests)), None)

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
+import grpc
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message as Proto
 
@@ -112,7 +113,11 @@ async def _wires(requests: Iterator[Proto], call: SyncCall) -> AsyncIterator[byt
     """The messages of a synchronous stream, taken in a thread because the next one may be long in coming."""
     end = object()
     while True:
-        message: Any = await asyncio.to_thread(next, requests, end)
+        try:
+            message: Any = await asyncio.to_thread(next, requests, end)
+        except grpc.RpcError:
+            # What grpc_testing raises where the client cancelled; the real server cancels the coroutine.
+            raise asyncio.CancelledError from None
         if message is end:
             return
         yield message.SerializeToString()
