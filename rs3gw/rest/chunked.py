@@ -26,7 +26,7 @@ MAX_CHUNK_BYTES = 5 * 1024**3
 """A chunk may be as large as the largest body: it is never held."""
 MAX_TRAILER_BYTES = 8 * 1024
 MIN_CHUNK_BYTES = 8 * 1024
-"""S3 wants signed chunks to be at least this large, the last excepted."""
+"""S3 wants every chunk to be at least this large, signed or not, the last excepted."""
 
 _SIGNATURE = b"chunk-signature="
 
@@ -83,7 +83,11 @@ class Decoder:
                     self._at = _At.END_OF_DATA
                 yield piece
             elif self._at is _At.DONE:
-                raise IncompleteBody(message="Bytes follow the end of the aws-chunked body.")
+                self._line += view[at : at + MAX_CHUNK_HEADER_BYTES]
+                # A trailer's lines end with LF and its end with two blank lines in what minio-go sends.
+                if self._line != b"\r\n"[: len(self._line)]:
+                    raise IncompleteBody(message="Bytes follow the end of the aws-chunked body.")
+                return
             else:
                 end = data.find(b"\n", at)
                 stop = len(data) if end < 0 else end + 1
@@ -130,7 +134,7 @@ class Decoder:
         elif semicolon and extension and not extension.startswith(_SIGNATURE):
             raise IncompleteBody(message="A chunk has an extension that is not known.")
         self._number += 1
-        if self._signer is not None and size and self._small is not None:
+        if size and self._small is not None:
             raise InvalidChunkSizeError(chunk=self._number, bad_chunk_size=self._small)
         if size < MIN_CHUNK_BYTES:
             self._small = size
@@ -219,6 +223,9 @@ class ChunkedBody(Body):
         decoder.finish()
         if decoder.decoded_bytes != size:
             raise self._incomplete()
+        if not decoder.trailers.keys() <= set(self.promised):
+            # Nobody looks at what was not announced: a digest there would be believed verified.
+            raise MalformedTrailerError()
 
     def _incomplete(self) -> IncompleteBody:
         return IncompleteBody(
