@@ -39,7 +39,7 @@ from rs3gw.operations.body import Body, Buffer
 from rs3gw.operations.shapes import NO_CHECKSUMS, Checksums
 from rs3gw.rest import xml
 from rs3gw.rest.chunked import ChunkedBody
-from rs3gw.rest.evidence import CHUNKED, CHUNKED_SIGNED, CHUNKED_UNSIGNED_TRAILER
+from rs3gw.rest.evidence import CHUNKED, CHUNKED_SIGNED, CHUNKED_UNSIGNED_TRAILER, payload_hash
 from rs3gw.rest.messages import Answer, Receive, Request
 
 # x-amz-* headers that belong to the request itself, whatever the operation: each is acted on where it says, or asks
@@ -55,6 +55,13 @@ HARMLESS = frozenset(
         "x-amz-request-payer",
     )
 )
+
+# Conditions and ranges that a write does not declare would be ignored, and a write that should not have been made
+# would be.  A read may ignore them: what it answers is right all the same.
+_BINDING = frozenset(("if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "content-range"))
+
+# What S3 does not take without a Content-MD5 or a checksum.
+_NEEDS_DIGEST = frozenset(("DeleteObjects",))
 
 # Digests of a document are verified where it is read; no operation has to declare them.
 _DOCUMENT_DIGESTS = frozenset(("x-amz-sdk-checksum-algorithm", "x-amz-checksum-algorithm"))
@@ -129,21 +136,26 @@ def _reader(field: Field) -> Read:
 
 
 def metadata_of(said: str) -> str:
-    """The value of user metadata; RFC 2047 is how S3's clients send what is not ASCII."""
+    """
+    The value of user metadata; RFC 2047 is how S3's clients send what is not ASCII.
+
+    An encoded word that need not have been one is left as it is: it comes back as it was sent.
+    """
     if "=?" not in said:
         return text_of(said)
     try:
-        return "".join(
+        found = "".join(
             piece.decode(charset or "ascii") if isinstance(piece, bytes) else piece
             for piece, charset in decode_header(said)
         )
     except (HeaderParseError, UnicodeError, LookupError, ValueError):
         return text_of(said)
+    return text_of(said) if found.isascii() else found
 
 
 def metadata_as(value: str) -> bytes:
-    """The header that user metadata is: as it is where it is ASCII, else an encoded word of RFC 2047."""
-    if value.isascii():
+    """The header that user metadata is: as it is where a header can hold it, else an encoded word of RFC 2047."""
+    if value.isascii() and value.isprintable() and value == value.strip():
         return value.encode()
     return b"=?UTF-8?B?" + base64.b64encode(value.encode()) + b"?="
 
@@ -234,7 +246,7 @@ async def decode(
             else:
                 del values["content_encoding"]
     elif plan.document is not None or plan.has_elements:
-        data = await _whole(request, receive, identity, idle_seconds)
+        data = await _whole(request, receive, identity, idle_seconds, needs_digest=operation.name in _NEEDS_DIGEST)
         if plan.document is not None:
             if not data:
                 raise MissingRequestBodyError()
@@ -251,6 +263,7 @@ async def decode(
 
 def _headers(plan: Plan, headers: Mapping[str, str], values: dict[str, Any]) -> None:
     declared, metadata = plan.headers, plan.metadata
+    binding = _BINDING if plan.operation.method not in ("GET", "HEAD") else frozenset()
     for name, said in headers.items():
         place = declared.get(name)
         if place is not None:
@@ -266,16 +279,22 @@ def _headers(plan: Plan, headers: Mapping[str, str], values: dict[str, Any]) -> 
             if metadata is not None and name.startswith(metadata[0]):
                 values.setdefault(metadata[1], {})[name[len(metadata[0]) :]] = metadata_of(said)
             elif not _belongs_to_document(plan, name):
-                raise NotImplementedHere(
-                    message=f"The header {name} implies functionality that is not implemented.", header=name
-                )
+                raise _not_here(name)
+        elif name in binding:
+            raise _not_here(name)
     sums = values.get("checksums")
     if type(sums) is dict:
         values["checksums"] = Checksums.of(sums)
 
 
+def _not_here(header: str) -> NotImplementedHere:
+    return NotImplementedHere(
+        message=f"The header {header} implies functionality that is not implemented.", header=header
+    )
+
+
 def _belongs_to_document(plan: Plan, name: str) -> bool:
-    if plan.stream is not None:
+    if plan.document is None and not plan.has_elements:
         return False
     return name in _DOCUMENT_DIGESTS or name in _CHECKSUM_FIELDS
 
@@ -353,7 +372,7 @@ class Incoming(Body):
 def _incoming(request: Request, receive: Receive, identity: Identity, idle_seconds: float) -> Body:
     """The request's body with its framing taken off.  Raises for claims that do not go together."""
     headers = request.headers
-    claimed = headers.get("x-amz-content-sha256", UNSIGNED_PAYLOAD)
+    claimed = payload_hash(request, request.parameters() if request.pairs else {})
     length = _length(request)
     if length is None and "transfer-encoding" not in headers:
         # No length and no framing: by HTTP there is no body.
@@ -393,7 +412,9 @@ def _stream(request: Request, receive: Receive, identity: Identity, idle_seconds
     return _incoming(request, receive, identity, idle_seconds)
 
 
-async def _whole(request: Request, receive: Receive, identity: Identity, idle_seconds: float) -> bytes:
+async def _whole(
+    request: Request, receive: Receive, identity: Identity, idle_seconds: float, *, needs_digest: bool = False
+) -> bytes:
     """A document, read whole and verified against every digest that came with it."""
     body = _incoming(request, receive, identity, idle_seconds)
     if body.size is not None and body.size > xml.MAX_DOCUMENT_BYTES:
@@ -412,8 +433,13 @@ async def _whole(request: Request, receive: Receive, identity: Identity, idle_se
         for name, said in (*headers.items(), *body.trailers.items())
         if name in _CHECKSUM_FIELDS
     }
-    if sums and _speaks_of_object(request):
+    if _speaks_of_object(request):
         sums = {}
+    for named in _DOCUMENT_DIGESTS & headers.keys():
+        if headers[named].lower() not in sums:
+            raise InvalidRequest(message=f"{named} specified, but no corresponding x-amz-checksum-* header was found.")
+    if needs_digest and not sums and "content-md5" not in headers:
+        raise InvalidRequest(message="Missing required header for this request: Content-MD5")
     verify_document(
         data,
         content_md5=headers.get("content-md5"),

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 
 from rs3gw.auth.evidence import UNSIGNED_PAYLOAD, Anonymous, Evidence, Proof, Scope, Signature
 from rs3gw.errors import (
+    AccessDenied,
     AuthorizationHeaderMalformed,
     AuthorizationQueryParametersError,
     InvalidArgument,
     InvalidRequest,
-    MissingSecurityHeader,
     NotImplementedHere,
 )
 from rs3gw.rest.messages import Pairs, Request, decode
@@ -38,9 +39,10 @@ def gather(request: Request, parameters: Mapping[str, str]) -> Evidence:
     The evidence of a request.
 
     Raises AuthorizationHeaderMalformed, AuthorizationQueryParametersError, InvalidRequest, InvalidArgument,
-    MissingSecurityHeader, NotImplementedHere for algorithms that rs3gw has not (SigV4A).
+    AccessDenied without a date, NotImplementedHere for algorithms that rs3gw has not (SigV4A).
     """
     headers = request.headers
+    judge_payload_hash(payload_hash(request, parameters))
     return Evidence(
         proof=_proof(request, parameters),
         protocol="rest",
@@ -83,27 +85,28 @@ def _header(request: Request, authorization: str) -> Signature:
         if algorithm == "AWS" or algorithm.startswith("AWS4"):
             raise _old()
         raise InvalidArgument(message="Unsupported Authorization Type", argument_name="Authorization")
-    fields = dict(_field(piece) for piece in rest.split(","))
-    if fields.keys() != {"Credential", "SignedHeaders", "Signature"}:
+    pieces = [_field(piece) for piece in rest.split(",")]
+    fields = dict(pieces)
+    if len(pieces) != 3 or fields.keys() != {"Credential", "SignedHeaders", "Signature"}:
         raise AuthorizationHeaderMalformed(
             message="The authorization header is malformed; it has one Credential, SignedHeaders and Signature each."
         )
     access_key, scope = _credential(fields["Credential"], AuthorizationHeaderMalformed)
     headers = request.headers
-    timestamp = headers.get("x-amz-date") or headers.get("date")
-    if timestamp is None:
-        raise MissingSecurityHeader(missing_header_name="x-amz-date")
+    claimed = headers.get("x-amz-content-sha256")
+    if claimed is None:
+        raise InvalidRequest(message="Missing required header for this request: x-amz-content-sha256")
     return Signature(
         access_key=access_key,
         scope=scope,
         signed_headers=tuple(fields["SignedHeaders"].split(";")),
         signature=fields["Signature"],
-        timestamp=timestamp,
+        timestamp=_timestamp(headers),
         method=request.method,
         path=request.path,
         query=request.pairs,
         headers=headers,
-        payload_hash=_payload_hash(headers),
+        payload_hash=claimed,
         session_token=headers.get("x-amz-security-token"),
     )
 
@@ -113,20 +116,42 @@ def _field(piece: str) -> tuple[str, str]:
     return name, value
 
 
-def _payload_hash(headers: Mapping[str, str]) -> str:
-    said = headers.get("x-amz-content-sha256")
-    if said is None:
-        raise InvalidRequest(message="Missing required header for this request: x-amz-content-sha256")
-    if not (_SHA256.match(said) or said == UNSIGNED_PAYLOAD or said in CHUNKED):
-        if said.startswith("STREAMING-AWS4-ECDSA"):
-            raise NotImplementedHere(message="SigV4A is not implemented.", header="x-amz-content-sha256")
-        raise InvalidArgument(
-            message="x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, "
-            "STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.",
-            argument_name="x-amz-content-sha256",
-            argument_value=said,
-        )
-    return said
+def _timestamp(headers: Mapping[str, str]) -> str:
+    timestamp = headers.get("x-amz-date")
+    if timestamp is None:
+        try:
+            # Who signs Date in place of x-amz-date signs the same moment in HTTP's spelling.
+            timestamp = parsedate_to_datetime(headers["date"]).strftime("%Y%m%dT%H%M%SZ")
+        except (KeyError, ValueError, TypeError) as fault:
+            raise AccessDenied(message="AWS authentication requires a valid Date or x-amz-date header") from fault
+    return timestamp
+
+
+def payload_hash(request: Request, parameters: Mapping[str, str]) -> str:
+    """What the sender says of the payload: a SHA-256, a form of aws-chunked, or that it is unsigned."""
+    said = request.headers.get("x-amz-content-sha256")
+    if parameters:
+        # A presigned URL may say it, and what it says was signed.
+        said = parameters.get("X-Amz-Content-Sha256", said)
+    return UNSIGNED_PAYLOAD if said is None else said
+
+
+def judge_payload_hash(said: str) -> None:
+    """
+    Refuse what is none, from whomever: chunks that nobody takes off would be stored inside the object.
+
+    Raises InvalidArgument, NotImplementedHere.
+    """
+    if said == UNSIGNED_PAYLOAD or _SHA256.match(said) or said in CHUNKED:
+        return
+    if said.startswith("STREAMING-AWS4-ECDSA"):
+        raise NotImplementedHere(message="SigV4A is not implemented.", header="x-amz-content-sha256")
+    raise InvalidArgument(
+        message="x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, "
+        "STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.",
+        argument_name="x-amz-content-sha256",
+        argument_value=said.encode("utf-8", "replace").decode(),
+    )
 
 
 Malformed = type[AuthorizationHeaderMalformed] | type[AuthorizationQueryParametersError]
@@ -180,7 +205,7 @@ def _presigned(request: Request, parameters: Mapping[str, str]) -> Signature:
         path=request.path,
         query=_without_signature(request.pairs),
         headers=request.headers,
-        payload_hash=request.headers.get("x-amz-content-sha256", UNSIGNED_PAYLOAD),
+        payload_hash=payload_hash(request, parameters),
         expires_seconds=int(expires),
         session_token=parameters.get("X-Amz-Security-Token"),
     )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from rs3gw.errors import InternalError, S3Error
+from rs3gw.errors import InternalError, InvalidRange, MethodNotAllowed, S3Error
+from rs3gw.rest import routing
 from rs3gw.rest.messages import Answer
 from rs3gw.rest.xml import escape
 
@@ -28,6 +29,10 @@ def answer(fault: S3Error, *, resource: str, request_id: str) -> Answer:
             if name in fields:
                 headers.append((header, fields[name].encode()))
         return Answer(fault.http, headers)
+    if isinstance(fault, InvalidRange) and fault.actual_object_size is not None:
+        headers.append((b"content-range", b"bytes */%d" % fault.actual_object_size))
+    if isinstance(fault, MethodNotAllowed) and fault.resource_type is not None:
+        headers.append((b"allow", routing.METHODS[fault.resource_type.lower()].encode()))
     if "Region" in fault.fields():
         headers.append((b"x-amz-bucket-region", fault.fields()["Region"].encode()))
     return Answer(fault.http, [XML, *headers], document(fault, resource=resource, request_id=request_id))

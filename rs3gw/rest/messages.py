@@ -7,6 +7,7 @@ header values as bytes in disguise (surrogateescape).  Decoding happens once, in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
 
 Pairs = tuple[tuple[str, str], ...]
+
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(slots=True)
@@ -79,10 +82,12 @@ def pairs(query: str) -> Pairs:
 
 
 def decode(raw: str) -> str:
-    """Percent-decode once, as UTF-8.  Raises InvalidURI."""
+    """Percent-decode once, as UTF-8.  Raises InvalidURI, also for a percent sign that escapes nothing."""
     if "%" not in raw and raw.isascii():
         return raw
     try:
+        if _BROKEN_ESCAPE.search(raw):
+            raise InvalidURI(uri=raw.encode("utf-8", "replace").decode())
         return unquote_to_bytes(raw.encode("utf-8", "surrogateescape")).decode()
     except UnicodeError as fault:
         raise InvalidURI(uri=raw.encode("utf-8", "replace").decode()) from fault

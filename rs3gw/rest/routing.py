@@ -48,6 +48,11 @@ def _table() -> Mapping[tuple[str, str], tuple[Operation, ...]]:
 
 
 TABLE = _table()
+METHODS = {
+    resource: ", ".join(sorted({method for method, named in TABLE if named == resource}))
+    for resource in ("service", "bucket", "object")
+}
+"""What goes with a resource, as the Allow header says it."""
 PLAIN = {place: operations[-1] for place, operations in TABLE.items() if not operations[-1].queries}
 SELECTING = frozenset(name for operation in OPERATIONS.values() for name in operation.queries)
 WHENS = tuple({operation.when for operation in OPERATIONS.values() if operation.when})
@@ -59,7 +64,7 @@ def locate(request: Request, domains: Collection[str]) -> Target:
     if not path.startswith("/"):
         # The absolute form of a request target (RFC 9112, section 3.2.2), as a proxy sends it.
         path = "/" + path.partition("://")[2].partition("/")[2]
-    bucket = _bucket_of_host(request.headers.get("host", ""), domains)
+    bucket = bucket_of_host(request.headers.get("host", ""), domains)
     if bucket is None:
         bucket, _, key = path[1:].partition("/")
         if not bucket:
@@ -72,7 +77,12 @@ def locate(request: Request, domains: Collection[str]) -> Target:
     return Target("object", {"bucket": bucket, "key": decode(key)})
 
 
-def _bucket_of_host(host: str, domains: Collection[str]) -> str | None:
+def bucket_of_host(host: str, domains: Collection[str]) -> str | None:
+    """
+    The bucket that a Host header names, None in path style.
+
+    ``domains`` are in lower case, and a longer one stands before its own suffix.
+    """
     name = host.lower() if host.startswith("[") else host.lower().partition(":")[0]
     for domain in domains:
         if name.endswith(domain) and name[-len(domain) - 1 : -len(domain)] == ".":
@@ -100,6 +110,8 @@ def route(request: Request, target: Target, parameters: Mapping[str, str]) -> Op
     for name in parameters:
         if name in ELSEWHERE:
             raise NotImplementedHere(query=name)
+    if place == ("POST", "bucket") and request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise NotImplementedHere(message="Uploads by HTML forms are not implemented.")
     raise MethodNotAllowed(method=request.method, resource_type=target.resource.upper())
 
 

@@ -69,6 +69,16 @@ def _render(field: Field) -> Render:
     return escape
 
 
+def _nested(field: Field) -> Writer | None:
+    kind: Any = field.type
+    return writer(kind) if is_message(kind) else None
+
+
+def is_message(kind: Any) -> bool:
+    """Whether the type of a field is a message, and not a single value."""
+    return isinstance(kind, type) and issubclass(kind, Message)
+
+
 @cache
 def writer(kind: Any) -> Writer:
     """What appends the elements of a kind of message to a list of strings."""
@@ -79,7 +89,7 @@ def writer(kind: Any) -> Writer:
             steps.append((field.name, "", "", None, writer(field.type), False, False, "", "", None))
         elif spec.location in (Location.ELEMENT, Location.EITHER):
             wire = spec.element or spec.wire
-            nested = writer(field.type) if isinstance(field.type, type) and issubclass(field.type, Message) else None
+            nested = _nested(field)
             outer = (f"<{spec.within}>", f"</{spec.within}>") if spec.within else ("", "")
             render = None if nested else _render(field)
             default = field.default if not field.many else None
@@ -120,12 +130,13 @@ def writer(kind: Any) -> Writer:
 
 def document(message: Message, *, is_encoded: bool = False) -> bytes:
     """A message as the XML document that S3 answers."""
-    root, kind = message.root, type(message)
+    kind: Any = type(message)
+    root = message.root
     space = f' xmlns="{NAMESPACE}"' if kind.namespace else ""
     out = [DECLARATION, f"<{root}{space}>"]
     texts = (getattr(message, field.name) for field in kind.spelled() if field.spec.location is Location.TEXT)
     out.extend(escape(text) for text in texts if text)
-    writer(kind)(message.__dict__, out, is_encoded)  # type: ignore[arg-type]
+    writer(kind)(message.__dict__, out, is_encoded)
     out.append(f"</{root}>")
     return "".join(out).encode("utf-8", "replace")
 
@@ -247,7 +258,7 @@ def _places(kind: Any) -> Mapping[str, tuple[Field, str | None]]:
 
 
 def _value(field: Field, child: Element) -> Any:
-    if isinstance(field.type, type) and issubclass(field.type, Message):
+    if is_message(field.type):
         return field.type.of(fill(field.type, child))
     if len(child):
         raise MalformedXML()
