@@ -8,8 +8,9 @@ whole or visibly broken: a stream that fails in its middle ends the connection, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 from rs3gw.auth.credentials import Identity
 from rs3gw.errors import RequestTimeout, S3Error
@@ -25,6 +26,10 @@ Page = Callable[[], tuple[int, str, bytes]]
 LEFTOVER_BYTES = 256 * 1024
 """How much of a refused body is read and forgotten, so that the connection can be used again."""
 LEFTOVER_SECONDS = 2.0
+LINGER_BYTES = 64 * 1024**2
+"""How much more is read after a refusal that ends the connection: who closes at once resets it, and the client, still
+sending, may lose the answer."""
+LINGER_SECONDS = 2.0
 
 log = logging.getLogger("rs3gw.rest")
 
@@ -46,7 +51,8 @@ class Application:
         internal: Mapping[str, Page] | None = None,
     ) -> None:
         self._gateway = gateway
-        self._domains = tuple(domains)
+        # The longest first: with localhost and s3.localhost, a.s3.localhost is the bucket "a".
+        self._domains = tuple(sorted((domain.lower() for domain in domains), key=len, reverse=True))
         self._idle_seconds = body_idle_seconds
         self._internal = dict(internal or {})
 
@@ -58,7 +64,7 @@ class Application:
         if scope["type"] != "http":
             raise NotImplementedError(f"rs3gw speaks HTTP, not {scope['type']}")
         request = messages.read(scope)
-        if request.path.startswith("/-/"):
+        if request.path.startswith("/-/") and not self._is_of_bucket(request):
             await self._page(request, send)
             return
         request_id = self.request_id()
@@ -81,7 +87,13 @@ class Application:
             answer = faults.answer(known, resource=request.path, request_id=request_id)
             if isinstance(known, RequestTimeout) or not await inbox.drain(request):
                 answer.headers.append((b"connection", b"close"))
-            await outbox.put(answer)
+                await outbox.put(answer, before_end=inbox.linger)
+            else:
+                await outbox.put(answer)
+
+    def _is_of_bucket(self, request: Request) -> bool:
+        """Whether the host names a bucket, so that the path is a key however it begins."""
+        return routing.bucket_of_host(request.headers.get("host", ""), self._domains) is not None
 
     async def _serve(self, request: Request, request_id: str, inbox: _Inbox, outbox: _Outbox) -> None:
         target = routing.locate(request, self._domains)
@@ -104,7 +116,7 @@ class Application:
             return decoded
 
         async with self._gateway.perform(operation, shown, read, request_id=request_id) as output:
-            await outbox.put(codec.encode(operation, asked[0], output))
+            await outbox.put(codec.encode(operation, asked[0], output), gone=inbox.gone)
 
     async def _page(self, request: Request, send: Send) -> None:
         page = self._internal.get(request.path)
@@ -153,6 +165,25 @@ class _Inbox:
             return False
         return self.is_done
 
+    async def linger(self) -> None:
+        """Read on for a little while, for nothing but that the client may come to read its answer."""
+        if not self.is_touched:
+            return
+        seen = 0
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LINGER_SECONDS):
+                while seen <= LINGER_BYTES and not self.is_done:
+                    seen += len((await self.receive()).get("body", b""))
+
+    async def gone(self) -> None:
+        """Return when the client has gone away.  To be awaited only once an answer has begun."""
+        while not self.is_done:
+            await self.receive()
+        event = await self._receive()
+        if event["type"] != "http.disconnect":
+            # After the end of a request a server has only this to tell; one that tells anything else knows nothing.
+            await asyncio.get_running_loop().create_future()
+
 
 class _Outbox:
     """The server's send, with the headers that every answer has."""
@@ -165,8 +196,18 @@ class _Outbox:
         self._request_id = request_id
         self.has_begun = False
 
-    async def put(self, answer: Answer) -> None:
-        """Send an answer whole, waiting while the client is slow."""
+    async def put(
+        self,
+        answer: Answer,
+        *,
+        gone: Callable[[], Awaitable[None]] | None = None,
+        before_end: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """
+        Send an answer whole, waiting while the client is slow.
+
+        ``gone`` returns when the client has gone away; ``before_end`` is awaited between the last byte and the end.
+        """
         headers, body, status = answer.headers, answer.body, answer.status
         headers.append((b"server", b"rs3gw"))
         if self._request_id is not None:
@@ -179,16 +220,30 @@ class _Outbox:
         self.has_begun = True
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         if self._is_head or status in (204, 304):
-            await self._send({"type": "http.response.body", "body": b""})
-        elif isinstance(body, bytes):
-            await self._send({"type": "http.response.body", "body": body})
-        else:
-            await self._stream(body)
+            body = b""
+        if not isinstance(body, bytes):
+            await self._stream(body, gone)
+            return
+        if before_end is not None:
+            await self._send({"type": "http.response.body", "body": body, "more_body": True})
+            await before_end()
+            body = b""
+        await self._send({"type": "http.response.body", "body": body})
 
-    async def _stream(self, body: Body) -> None:
-        async for chunk in body:
-            await self._send({"type": "http.response.body", "body": bytes(chunk), "more_body": True})
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+    async def _stream(self, body: Body, gone: Callable[[], Awaitable[None]] | None) -> None:
+        # A server need not say on sending that nobody is there any more (uvicorn does not), and nobody wants the
+        # rest of a large object read for nobody.
+        watching = asyncio.ensure_future(gone()) if gone is not None else None
+        try:
+            async for chunk in body:
+                if watching is not None and watching.done():
+                    raise codec.ClientGone("the client closed the connection in the middle of its answer")
+                # A chunk is the body's again on the next turn, when it may still wait to be sent: a view is copied.
+                await self._send({"type": "http.response.body", "body": bytes(chunk), "more_body": True})
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            if watching is not None:
+                watching.cancel()
 
 
 def _has_length(headers: list[tuple[bytes, bytes]]) -> bool:
