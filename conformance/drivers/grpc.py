@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -103,7 +104,7 @@ class Channel:
         kind = f"{'stream' if method.client_streaming else 'unary'}_{'stream' if method.server_streaming else 'unary'}"
         stub = getattr(self._channel, kind)(
             path_of(method),
-            request_serializer=Message.SerializeToString,
+            request_serializer=methodcaller("SerializeToString"),
             response_deserializer=GetMessageClass(method.output_type).FromString,
         )
         asked = iter(requests) if method.client_streaming else next(iter(requests))
