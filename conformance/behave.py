@@ -85,7 +85,8 @@ def run(
 
 def before_all(context: Any) -> None:
     """Find the cell; ``behave`` started by hand gets one in process (``-D driver=grpc`` for the other protocol)."""
-    logging.getLogger("botocore").setLevel(logging.WARNING)
+    for chatty in ("botocore", "httpcore", "httpx"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     if "cell" not in context.config.userdata:
         from conformance.plan import by_hand
 
