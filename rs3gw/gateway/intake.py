@@ -2,13 +2,14 @@
 A body on its way in: staged, digested while it passes, verified, and only then anybody's to publish.
 
 Whatever ends the way early (a wrong digest, a broken connection, a full disk, a cancelled call) leaves nothing.
-Memory is bounded by two strides however large the body is: one being received, one in a worker thread being
-digested and written.  A small body never leaves the loop: a hop to a thread costs more than its digests.
+Memory is bounded by two strides however large the body is: one being received, one in worker threads, where it
+is digested and written at once.  A small body never leaves the loop: a hop to a thread costs more than its digests.
 """
 
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,8 +60,13 @@ async def receive(
             size = await _drain(body, worker, most)
         if announced is not None and size != announced:
             raise IncompleteBody(number_bytes_expected=announced, number_bytes_provided=size)
+        if worker.is_done:
+            claims.verify(tally, body.trailers)
+            return Received(await staging.seal(), size, tally, staging)
+        # The last stride is still being digested: meanwhile the disk can be made to keep what it has.
+        content = await worker.seal()
         claims.verify(tally, body.trailers)
-        return Received(await staging.seal(), size, tally, staging)
+        return Received(content, size, tally, staging)
     except BaseException:
         # The clean-up is a task of its own, so that a second cancellation cannot interrupt it half-way.
         await asyncio.shield(asyncio.ensure_future(worker.abandon()))
@@ -99,7 +105,6 @@ async def _drain(body: Body, worker: _Worker, most: int) -> int:
             await stride.fill(chunk, worker)
     if stride is not None:
         await stride.flush(worker)
-        await worker.settle()
     elif small:
         worker.small(small[0] if len(small) == 1 else b"".join(small))
     return size
@@ -139,39 +144,52 @@ class _Stride:
 
 
 class _Worker:
-    """Digests and writes, one stride at a time and in order, in a thread where it pays."""
+    """Digests and writes, in order and one stride at a time: a large one in two threads at once."""
 
-    __slots__ = ("_busy", "_staging", "_tally")
+    __slots__ = ("_digesting", "_staging", "_tally", "_writing")
 
     def __init__(self, staging: Staging, tally: Tally) -> None:
         self._staging, self._tally = staging, tally
-        self._busy: asyncio.Future[None] | None = None
+        self._digesting: asyncio.Future[None] | None = None
+        self._writing: asyncio.Future[None] | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self._digesting is None and self._writing is None
 
     def small(self, data: Buffer) -> None:
         self._tally.update(data)
         self._staging.write(data)
 
     async def take(self, data: Buffer) -> None:
-        """Begin to work on the next bytes as soon as the last ones are done."""
-        await self.settle()
-        self._busy = asyncio.get_running_loop().run_in_executor(None, self.small, data)
+        """Begin to work on the next bytes as soon as the last ones are done.  Raises what the work raised."""
+        await self._settle()
+        loop = asyncio.get_running_loop()
+        self._digesting = loop.run_in_executor(None, self._tally.update, data)
+        self._writing = loop.run_in_executor(None, self._staging.write, data)
 
-    async def settle(self) -> None:
-        """Return when nothing is under way.  Raises what the work raised."""
-        if self._busy is not None:
-            busy, self._busy = self._busy, None
-            try:
-                await asyncio.shield(busy)
-            except asyncio.CancelledError:
-                self._busy = busy
-                raise
+    async def seal(self) -> Content:
+        """The content, durable, once all of it is written and digested.  Raises what the work raised."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+            self._writing.result()
+        content = await self._staging.seal()
+        await self._settle()
+        return content
+
+    async def _settle(self) -> None:
+        under_way = [work for work in (self._digesting, self._writing) if work is not None]
+        if under_way:
+            # Unlike awaiting them, this leaves them be when the call is cancelled: the threads go on with the buffer.
+            await asyncio.wait(under_way)
+            self._digesting = self._writing = None
+            for work in under_way:
+                work.result()
 
     async def abandon(self) -> None:
-        """Wait for the thread, whatever it says, and forget the bytes."""
-        if self._busy is not None:
-            await asyncio.wait([self._busy])
-            if not self._busy.cancelled():
-                self._busy.exception()
+        """Wait for the threads, whatever they say, and forget the bytes."""
+        with suppress(Exception):
+            await self._settle()
         await self._staging.discard()
 
 
