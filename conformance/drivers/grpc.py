@@ -297,7 +297,7 @@ class Grpc:
             elif any(given.values()):
                 raise Broken(f"{operation}: message {count} of a stream says {sorted(given)} again")
 
-        ended = self.wire.call(method, self._metadata(method), self._requests(method, fields), receive)
+        ended = self.wire.call(method, self._metadata(method), self._requests(operation, method, fields), receive)
         seen = {"code": ended.code, "details": ended.details, "initial": ended.initial, "trailing": ended.trailing}
         request_id = next((str(value) for key, value in ended.initial if key == "x-amz-request-id"), "")
         if ended.code != "OK":
@@ -318,7 +318,9 @@ class Grpc:
     def cancel_upload(self, operation: str = "PutObject", *, after_bytes: int, **fields: Any) -> None:
         method = self._method(operation)
         fields["body"] = _cut(chunks_of(fields["body"]), after_bytes)
-        ended = self.wire.call(method, self._metadata(method), self._requests(method, fields), lambda answer: None)
+        ended = self.wire.call(
+            method, self._metadata(method), self._requests(operation, method, fields), lambda answer: None
+        )
         if ended.code == "OK":
             raise AssertionError("an upload that was broken off was answered")
 
@@ -345,7 +347,8 @@ class Grpc:
             return [("authorization", f"Bearer {token(self.keys)}")]
         return signed(self.keys, self.place.region, path_of(method))
 
-    def _requests(self, method: MethodDescriptor, fields: dict[str, Any]) -> Iterator[Message]:
+    def _requests(self, operation: str, method: MethodDescriptor, fields: dict[str, Any]) -> Iterator[Message]:
+        model.check_fields(operation, fields)
         body = fields.pop("body", None)
         message_class = GetMessageClass(method.input_type)
         first = message_class()

@@ -7,7 +7,7 @@ members there are, which of them are checksums, which structure is a payload and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
@@ -47,6 +47,23 @@ def _service() -> Any:
 def snake(member: str) -> str:
     """The field of a member: ``IfNoneMatch`` → ``if_none_match``."""
     return _SPELLED.get(member) or xform_name(member)
+
+
+def check_fields(name: str, fields: Iterable[str]) -> None:
+    """Raises TypeError for a field that S3 has nowhere in an operation: a step that misspells one tests nothing."""
+    unknown = set(fields) - _known_fields(name)
+    if unknown:
+        raise TypeError(f"{name} has no {', '.join(sorted(unknown))}")
+
+
+@cache
+def _known_fields(name: str) -> frozenset[str]:
+    known = set()
+    for member, shape in operation(name).input_shape.members.items():
+        if member in INLINED and shape.type_name == "structure":
+            known |= {snake(inner) for inner in shape.members}
+        known.add("checksums" if member in CHECKSUMS else snake(member))
+    return frozenset(known)
 
 
 def to_members(shape: Shape | None, fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
 from conformance.drivers.grpc import ARRIVAL_SECONDS, Cut, Ended
+from conformance.drivers.rest import TIMEOUT_SECONDS
 from conformance.drivers.rest import Cut as ConnectionCut
 from conformance.targets import REGION, Off, Place, fresh_identities
 from rs3gw import __version__
@@ -174,15 +175,21 @@ class _Exchange:
 
     def started(self) -> tuple[int, list[tuple[bytes, bytes]]]:
         """Wait for the head of the answer."""
-        message = self._out.get()
+        message = self._next()
         if not isinstance(message, dict):
             raise message or httpx.RemoteProtocolError("the application answered nothing")
         return message["status"], list(message.get("headers", ()))
 
+    def _next(self) -> Any:
+        try:
+            return self._out.get(timeout=TIMEOUT_SECONDS)
+        except queue.Empty:
+            raise httpx.ReadTimeout(f"no answer within {TIMEOUT_SECONDS:.0f} s") from None
+
     def pieces(self) -> Iterator[bytes]:
         """The body of the answer as it comes."""
         while True:
-            message = self._out.get()
+            message = self._next()
             if message is None:
                 return
             if not isinstance(message, dict):

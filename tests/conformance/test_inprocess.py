@@ -37,8 +37,13 @@ def place():
     target.stop()
 
 
+@pytest.fixture(scope="module", params=["rest", "grpc"])
+def driver(place, request):
+    return plan.make_driver(request.param, place)
+
+
 @pytest.fixture(scope="module")
-def driver(place):
+def rest(place):
     return plan.make_driver("rest", place)
 
 
@@ -113,7 +118,7 @@ def test_the_whole_server_answers_without_a_socket(driver):
 
     world.clean()
 
-    assert driver.perform("HeadBucket", bucket=bucket).refusal.status == 404
+    assert driver.perform("HeadBucket", bucket=bucket).refusal.status == driver.expected_status("NoSuchBucket")
 
 
 def test_the_broom_sweeps_whatever_a_bucket_holds(driver):
@@ -124,7 +129,7 @@ def test_the_broom_sweeps_whatever_a_bucket_holds(driver):
     world.must("CreateMultipartUpload", bucket=bucket, key="upload")
     remove_bucket(driver, bucket)
 
-    assert driver.perform("HeadBucket", bucket=bucket).refusal.status == 404
+    assert driver.perform("HeadBucket", bucket=bucket).refusal.status == driver.expected_status("NoSuchBucket")
 
 
 def test_identities_are_who_they_say(driver):
@@ -145,9 +150,47 @@ def test_identities_are_who_they_say(driver):
     }
 
 
-def test_rest_has_no_bearer_tokens_and_says_so(driver):
+def test_an_upload_that_is_broken_off_leaves_nothing(driver):
+    world = World(driver)
+    bucket = world.make_bucket()
+    driver.cancel_upload(bucket=bucket, key="k", body=Pattern(1_000_000), after_bytes=300_000)
+    answer = driver.perform("GetObject", bucket=bucket, key="k")
+    world.clean()
+
+    assert answer.refusal.code == "NoSuchKey"
+
+
+def test_what_one_protocol_writes_the_other_reads(place):
+    cell = plan.make_cell("rest", place)
+    world = World(cell.driver, cell.other)
+    bucket = world.make_bucket()
+    world.must("PutObject", bucket=bucket, key="é", body=b"hello", metadata={"note": "grüezi"})
+    read = world.other.perform("GetObject", bucket=bucket, key="é")
+    world.clean()
+
+    assert read.body == b"hello"
+    assert read["metadata"] == {"note": "grüezi"}
+
+
+def test_a_token_is_as_good_as_a_signature_on_grpc(place):
+    driver = plan.make_driver("grpc", place)
+
+    assert driver.as_("owner", bearer=True).perform("ListBuckets").refusal is None
+    assert driver.as_("impostor", bearer=True).perform("ListBuckets").refusal.code == "InvalidToken"
+
+
+def test_a_field_that_grpc_does_not_have_is_unsupported_and_a_misspelt_one_a_mistake(place):
+    driver = plan.make_driver("grpc", place)
+
     with pytest.raises(Unsupported):
-        driver.as_("owner", bearer=True)
+        driver.perform("ListObjectsV2", bucket="b", encoding_type="url")
+    with pytest.raises(TypeError, match="colour"):
+        driver.perform("PutObject", bucket="b", key="k", body=b"", colour="blue")
+
+
+def test_rest_has_no_bearer_tokens_and_says_so(rest):
+    with pytest.raises(Unsupported):
+        rest.as_("owner", bearer=True)
 
 
 def test_an_unmodified_sdk_is_off_where_there_is_no_socket(place):
@@ -199,9 +242,9 @@ answer = { status = 400 }
 """
 
 
-def test_rows_are_played_and_can_fail(driver, tmp_path):
+def test_rows_are_played_and_can_fail(rest, tmp_path):
     (tmp_path / "rows.toml").write_text(ROWS)
-    cell = Cell(driver=driver)
+    cell = Cell(driver=rest)
     found = [wire._status(row, cell) for row in wire.rows(tmp_path)]
 
     assert [status for status, _ in found] == [Status.PASS, Status.PASS, Status.FAIL, Status.UNSUPPORTED]
