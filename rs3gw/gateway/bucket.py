@@ -13,6 +13,7 @@ from typing import Any, Final
 from rs3gw.auth import policy
 from rs3gw.engine.ports import Bucket, BucketExists, BucketOccupied
 from rs3gw.errors import (
+    BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
     BucketNotEmpty,
     IllegalLocationConstraintException,
@@ -96,6 +97,8 @@ async def create_bucket(call: Call, asked: CreateBucket.Input) -> CreateBucket.O
     try:
         await call.engine.create_bucket(bucket)
     except BucketExists as fault:
+        if call.identity.grants != "all":
+            raise BucketAlreadyExists(bucket_name=asked.bucket) from fault
         # In its first region S3 has always said that creating one's own bucket again went well.
         if call.region != CLASSIC_REGION:
             raise BucketAlreadyOwnedByYou(bucket_name=asked.bucket) from fault

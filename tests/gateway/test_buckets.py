@@ -8,6 +8,7 @@ import pytest
 
 from rs3gw.errors import (
     AccessDenied,
+    BucketAlreadyExists,
     BucketAlreadyOwnedByYou,
     BucketNotEmpty,
     IllegalLocationConstraintException,
@@ -113,6 +114,14 @@ async def test_tags_that_were_never_put_are_missing_and_not_empty(ask):
     await ask(DeleteBucketTagging, bucket="bucket")
     with pytest.raises(NoSuchTagSet):
         await ask(GetBucketTagging, bucket="bucket")
+
+
+async def test_a_name_that_somebody_else_has_is_taken(ask_classic):
+    """Whatever a policy lets a guest do to the bucket: to make it again would say that it is the guest's."""
+    await ask_classic.allow(POLICY.replace("Deny", "Allow"))
+
+    with pytest.raises(BucketAlreadyExists):
+        await ask_classic(CreateBucket, by=ask_classic.guest, bucket="bucket")
 
 
 POLICY = """{ "Version": "2012-10-17",
