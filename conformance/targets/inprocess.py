@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,6 @@ from conformance.drivers.grpc import ARRIVAL_SECONDS, Cut, Ended
 from conformance.drivers.rest import TIMEOUT_SECONDS
 from conformance.drivers.rest import Cut as ConnectionCut
 from conformance.targets import REGION, Off, Place, fresh_identities
-from rs3gw import __version__
 from rs3gw.auth.credentials import Authority, Credential
 from rs3gw.engine.store import Durability, Store
 from rs3gw.engine.world import SystemClock, SystemEntropy
@@ -69,7 +69,7 @@ class InProcess:
             identities=identities,
             transport=lambda: ASGI(application, self._loop),
             wire=lambda: self._wire(gateway),
-            version=__version__,
+            version=version("rs3gw"),
         )
 
     async def _open(self, credentials: Sequence[Credential]) -> Gateway:
