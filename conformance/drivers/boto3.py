@@ -37,6 +37,8 @@ class Boto3:
     client: Any
     rest: Rest
     identity: str = "owner"
+    clients: dict[str, Any] = field(default_factory=dict)
+    """One a person: making a client costs more than most scenarios."""
     name: str = field(default="boto3", init=False)
     protocol: str = field(default="rest", init=False)
 
@@ -47,7 +49,9 @@ class Boto3:
             keys = keys_of(self.place, identity)
         except LookupError:
             raise Unsupported(f"the target knows no {identity}") from None
-        return Boto3(self.place, _client(self.place, keys), self.rest, identity)
+        if identity not in self.clients:
+            self.clients[identity] = _client(self.place, keys)
+        return Boto3(self.place, self.clients[identity], self.rest, identity, self.clients)
 
     def supports(self, capability: str) -> bool:
         return capability not in LACKS and self.rest.supports(capability)
@@ -108,7 +112,8 @@ class Boto3:
         return self.rest.follow(link, body=body, headers=headers)
 
     def close(self) -> None:
-        self.client.close()
+        for client in (self.client, *self.clients.values()):
+            client.close()
         self.rest.close()
 
 

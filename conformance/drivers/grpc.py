@@ -162,7 +162,10 @@ def fill(message: Message, fields: Mapping[str, Any]) -> None:
         declared = message.DESCRIPTOR.fields_by_name.get(name)
         if declared is None:
             raise Unsupported(f"gRPC's {message.DESCRIPTOR.name} has no {name}")
-        _set(message, declared, value)
+        try:
+            _set(message, declared, value)
+        except (TypeError, ValueError) as fault:
+            raise Unsupported(f"gRPC cannot say {name}={value!r}: {fault}") from fault
 
 
 def _set(message: Message, declared: Any, value: Any) -> None:
