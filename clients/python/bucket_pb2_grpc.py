@@ -62,6 +62,11 @@ class BucketServiceStub:
                 request_serializer=s3__pb2.GetBucketLocationRequest.SerializeToString,
                 response_deserializer=s3__pb2.GetBucketLocationResponse.FromString,
                 _registered_method=True)
+        self.GetBucketVersioning = channel.unary_unary(
+                '/s3.BucketService/GetBucketVersioning',
+                request_serializer=s3__pb2.GetBucketVersioningRequest.SerializeToString,
+                response_deserializer=s3__pb2.GetBucketVersioningResponse.FromString,
+                _registered_method=True)
         self.GetBucketTagging = channel.unary_unary(
                 '/s3.BucketService/GetBucketTagging',
                 request_serializer=s3__pb2.GetBucketTaggingRequest.SerializeToString,
@@ -131,6 +136,14 @@ class BucketServiceServicer:
 
     def GetBucketLocation(self, request, context):
         """The region of a bucket; nothing for us-east-1, as S3 has it. Fails with NoSuchBucket. Needs s3:GetBucketLocation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBucketVersioning(self, request, context):
+        """Whether a bucket keeps versions: the answer is empty for one that never did, and none does yet. Fails with
+        NoSuchBucket. Needs s3:GetBucketVersioning.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -207,6 +220,11 @@ def add_BucketServiceServicer_to_server(servicer, server):
                     servicer.GetBucketLocation,
                     request_deserializer=s3__pb2.GetBucketLocationRequest.FromString,
                     response_serializer=s3__pb2.GetBucketLocationResponse.SerializeToString,
+            ),
+            'GetBucketVersioning': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBucketVersioning,
+                    request_deserializer=s3__pb2.GetBucketVersioningRequest.FromString,
+                    response_serializer=s3__pb2.GetBucketVersioningResponse.SerializeToString,
             ),
             'GetBucketTagging': grpc.unary_unary_rpc_method_handler(
                     servicer.GetBucketTagging,
@@ -377,6 +395,33 @@ class BucketService:
             '/s3.BucketService/GetBucketLocation',
             s3__pb2.GetBucketLocationRequest.SerializeToString,
             s3__pb2.GetBucketLocationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBucketVersioning(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/s3.BucketService/GetBucketVersioning',
+            s3__pb2.GetBucketVersioningRequest.SerializeToString,
+            s3__pb2.GetBucketVersioningResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -18,8 +18,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from rs3gw.auth import sigv4
-from rs3gw.auth.evidence import Anonymous, Bearer, Evidence, Signature
+from rs3gw.auth import sigv2, sigv4
+from rs3gw.auth.evidence import Anonymous, Bearer, Evidence, PresignedV2, Signature
 from rs3gw.errors import (
     AccessDenied,
     AuthorizationHeaderMalformed,
@@ -126,6 +126,8 @@ class Authority:
             return self._signed(proof, evidence.protocol)
         if isinstance(proof, Anonymous):
             return ANONYMOUS
+        if isinstance(proof, PresignedV2):
+            return self._presigned_v2(proof)
         return self._bearing(proof)
 
     def _bearing(self, proof: Bearer) -> Identity:
@@ -157,6 +159,21 @@ class Authority:
             )
         signer = sigv4.ChunkSigner(key=key, seed=shown.signature, scope=shown.scope, timestamp=shown.timestamp)
         return Identity(name=credential.name, access_key=credential.access_key, grants=credential.grants, signer=signer)
+
+    def _presigned_v2(self, shown: PresignedV2) -> Identity:
+        now = self._clock.now()
+        left = int(shown.expires) - now.timestamp()
+        if left < 0:
+            expires = iso(datetime.fromtimestamp(int(shown.expires), UTC))
+            raise RequestExpired(expires=expires, server_time=iso(now))
+        if left > MAX_EXPIRES_SECONDS + MAX_SKEW.total_seconds():
+            raise AccessDenied(message=f"A presigned URL lives {MAX_EXPIRES_SECONDS} seconds at most.")
+        credential = self._credentials.get(shown.access_key)
+        if credential is None:
+            raise InvalidAccessKeyId(aws_access_key_id=shown.access_key)
+        if not sigv2.verify(shown, credential.secret_key):
+            raise SignatureDoesNotMatch(aws_access_key_id=shown.access_key, string_to_sign=sigv2.string_to_sign(shown))
+        return Identity(name=credential.name, access_key=credential.access_key, grants=credential.grants)
 
     def _check_scope(self, shown: Signature) -> None:
         scope = shown.scope

@@ -63,7 +63,26 @@ class Signature:
     session_token: str | None = None
 
 
-Proof = Anonymous | Bearer | Signature
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresignedV2:
+    """
+    A URL presigned with Signature Version 2, as boto3 makes it by default.
+
+    ``path`` and ``query`` are raw, as in Signature; ``expires`` is the second after which it is void, as text;
+    ``host_bucket`` is the bucket where the host named it.
+    """
+
+    access_key: str
+    signature: str
+    expires: str
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...]
+    headers: Mapping[str, str]
+    host_bucket: str | None = None
+
+
+Proof = Anonymous | Bearer | Signature | PresignedV2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,9 +47,14 @@ def canonical_query(pairs: Sequence[tuple[str, str]]) -> str:
     return "&".join([f"{name}={value}" for name, value in encoded])
 
 
+def decoded(text: str) -> str:
+    """A piece of a query, percent-decoded; bytes that are no UTF-8 survive in disguise."""
+    return unquote(text.replace("+", " "), errors="surrogateescape")
+
+
 def _encoded(text: str) -> str:
     # A plus stands for a space in what some clients send (and for %20 in what they sign).
-    return quote(unquote(text.replace("+", " "), errors="surrogateescape"), safe="-._~", errors="surrogateescape")
+    return quote(decoded(text), safe="-._~", errors="surrogateescape")
 
 
 def canonical_headers(headers: Mapping[str, str], signed: Sequence[str]) -> str:

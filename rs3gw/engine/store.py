@@ -154,7 +154,6 @@ class Store:
             "busy_timeout = 10000",
             f"wal_autocheckpoint = {WAL_PAGES}",
             "cache_size = -32768",
-            "mmap_size = 268435456",
             "temp_store = MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}")

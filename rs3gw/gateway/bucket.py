@@ -36,6 +36,7 @@ from rs3gw.operations.bucket import (
     GetBucketLocation,
     GetBucketPolicy,
     GetBucketTagging,
+    GetBucketVersioning,
     HeadBucket,
     ListBuckets,
     PutBucketPolicy,
@@ -134,6 +135,12 @@ async def head_bucket(call: Call, asked: HeadBucket.Input) -> HeadBucket.Output:
 async def get_bucket_location(call: Call, asked: GetBucketLocation.Input) -> GetBucketLocation.Output:
     region = call.bucket.region
     return GetBucketLocation.Output(location_constraint=None if region == CLASSIC_REGION else region)
+
+
+@handles(GetBucketVersioning)
+async def get_bucket_versioning(call: Call, asked: GetBucketVersioning.Input) -> GetBucketVersioning.Output:
+    # S3 answers an empty configuration for a bucket that never had versions, which is true of every bucket here.
+    return GetBucketVersioning.Output()
 
 
 @handles(GetBucketTagging)

@@ -84,6 +84,17 @@ class GetBucketLocation:
         location_constraint: str | None = text()
 
 
+@operation("GET /{Bucket}?versioning")
+class GetBucketVersioning:
+    """Whether a bucket keeps versions: the answer is empty for one that never did, and none does yet."""
+
+    class Input(BucketAddress): ...
+
+    class Output(Message, root="VersioningConfiguration"):
+        status: str | None = element("Status")
+        mfa_delete: str | None = element("MfaDelete")
+
+
 @operation("GET /{Bucket}?tagging")
 class GetBucketTagging:
     """The tags of a bucket."""

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from rs3gw.pb import s3_pb2 as s3__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0c\x62ucket.proto\x12\x02s3\x1a\x08s3.proto2\xc7\x06\n\rBucketService\x12>\n\x0bListBuckets\x12\x16.s3.ListBucketsRequest\x1a\x17.s3.ListBucketsResponse\x12\x41\n\x0c\x43reateBucket\x12\x17.s3.CreateBucketRequest\x1a\x18.s3.CreateBucketResponse\x12\x41\n\x0c\x44\x65leteBucket\x12\x17.s3.DeleteBucketRequest\x1a\x18.s3.DeleteBucketResponse\x12;\n\nHeadBucket\x12\x15.s3.HeadBucketRequest\x1a\x16.s3.HeadBucketResponse\x12P\n\x11GetBucketLocation\x12\x1c.s3.GetBucketLocationRequest\x1a\x1d.s3.GetBucketLocationResponse\x12M\n\x10GetBucketTagging\x12\x1b.s3.GetBucketTaggingRequest\x1a\x1c.s3.GetBucketTaggingResponse\x12M\n\x10PutBucketTagging\x12\x1b.s3.PutBucketTaggingRequest\x1a\x1c.s3.PutBucketTaggingResponse\x12V\n\x13\x44\x65leteBucketTagging\x12\x1e.s3.DeleteBucketTaggingRequest\x1a\x1f.s3.DeleteBucketTaggingResponse\x12J\n\x0fGetBucketPolicy\x12\x1a.s3.GetBucketPolicyRequest\x1a\x1b.s3.GetBucketPolicyResponse\x12J\n\x0fPutBucketPolicy\x12\x1a.s3.PutBucketPolicyRequest\x1a\x1b.s3.PutBucketPolicyResponse\x12S\n\x12\x44\x65leteBucketPolicy\x12\x1d.s3.DeleteBucketPolicyRequest\x1a\x1e.s3.DeleteBucketPolicyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x0c\x62ucket.proto\x12\x02s3\x1a\x08s3.proto2\x9f\x07\n\rBucketService\x12>\n\x0bListBuckets\x12\x16.s3.ListBucketsRequest\x1a\x17.s3.ListBucketsResponse\x12\x41\n\x0c\x43reateBucket\x12\x17.s3.CreateBucketRequest\x1a\x18.s3.CreateBucketResponse\x12\x41\n\x0c\x44\x65leteBucket\x12\x17.s3.DeleteBucketRequest\x1a\x18.s3.DeleteBucketResponse\x12;\n\nHeadBucket\x12\x15.s3.HeadBucketRequest\x1a\x16.s3.HeadBucketResponse\x12P\n\x11GetBucketLocation\x12\x1c.s3.GetBucketLocationRequest\x1a\x1d.s3.GetBucketLocationResponse\x12V\n\x13GetBucketVersioning\x12\x1e.s3.GetBucketVersioningRequest\x1a\x1f.s3.GetBucketVersioningResponse\x12M\n\x10GetBucketTagging\x12\x1b.s3.GetBucketTaggingRequest\x1a\x1c.s3.GetBucketTaggingResponse\x12M\n\x10PutBucketTagging\x12\x1b.s3.PutBucketTaggingRequest\x1a\x1c.s3.PutBucketTaggingResponse\x12V\n\x13\x44\x65leteBucketTagging\x12\x1e.s3.DeleteBucketTaggingRequest\x1a\x1f.s3.DeleteBucketTaggingResponse\x12J\n\x0fGetBucketPolicy\x12\x1a.s3.GetBucketPolicyRequest\x1a\x1b.s3.GetBucketPolicyResponse\x12J\n\x0fPutBucketPolicy\x12\x1a.s3.PutBucketPolicyRequest\x1a\x1b.s3.PutBucketPolicyResponse\x12S\n\x12\x44\x65leteBucketPolicy\x12\x1d.s3.DeleteBucketPolicyRequest\x1a\x1e.s3.DeleteBucketPolicyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,5 +33,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'bucket_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_BUCKETSERVICE']._serialized_start=31
-  _globals['_BUCKETSERVICE']._serialized_end=870
+  _globals['_BUCKETSERVICE']._serialized_end=958
 # @@protoc_insertion_point(module_scope)

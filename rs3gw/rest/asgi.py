@@ -98,7 +98,7 @@ class Application:
     async def _serve(self, request: Request, request_id: str, inbox: _Inbox, outbox: _Outbox) -> None:
         target = routing.locate(request, self._domains)
         parameters = request.parameters() if request.pairs else {}
-        shown = evidence.gather(request, parameters)
+        shown = evidence.gather(request, parameters, host_bucket=target.host_bucket)
         operation = routing.route(request, target, parameters)
         asked: list[Message] = []
 

@@ -13,6 +13,7 @@ https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming.html and …/sig
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import AsyncIterator, Iterator, Mapping
 from enum import Enum, auto
 
@@ -29,6 +30,7 @@ MIN_CHUNK_BYTES = 8 * 1024
 """S3 wants every chunk to be at least this large, signed or not, the last excepted."""
 
 _SIGNATURE = b"chunk-signature="
+_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}\Z")
 
 
 class _At(Enum):
@@ -121,10 +123,7 @@ class Decoder:
 
     def _begin_chunk(self, line: bytes) -> None:
         spelled, semicolon, extension = line.partition(b";")
-        try:
-            size = int(spelled, 16) if spelled.isalnum() and len(spelled) <= 16 else -1
-        except ValueError:
-            size = -1
+        size = int(spelled, 16) if _SIZE.match(spelled) else -1
         if not 0 <= size <= MAX_CHUNK_BYTES:
             raise IncompleteBody(message="The size of a chunk cannot be read.")
         if self._signer is not None:

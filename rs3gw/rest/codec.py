@@ -52,6 +52,7 @@ HARMLESS = frozenset(
         "x-amz-decoded-content-length",  # chunked.py
         "x-amz-trailer",  # chunked.py
         "x-amz-user-agent",
+        "x-amz-api-version",  # the C++ SDK says 2006-03-01, which is the only one there is
         "x-amz-request-payer",
     )
 )

@@ -1,8 +1,8 @@
 """
 What a request of HTTP shows of its sender: taken apart here, judged in auth/credentials.py.
 
-Three forms: an Authorization header, a presigned URL, nothing.  More than one is refused.  What does not parse is
-refused as S3 refuses it; nothing here knows whether a signature is right.
+Three forms: an Authorization header, a presigned URL (of either version), nothing.  More than one is refused.
+What does not parse is refused as S3 refuses it; nothing here knows whether a signature is right.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
-from rs3gw.auth.evidence import UNSIGNED_PAYLOAD, Anonymous, Evidence, Proof, Scope, Signature
+from rs3gw.auth.evidence import UNSIGNED_PAYLOAD, Anonymous, Evidence, PresignedV2, Proof, Scope, Signature
 from rs3gw.errors import (
     AccessDenied,
     AuthorizationHeaderMalformed,
@@ -34,9 +34,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
 _NOBODY = Anonymous()
 
 
-def gather(request: Request, parameters: Mapping[str, str]) -> Evidence:
+def gather(request: Request, parameters: Mapping[str, str], *, host_bucket: str | None = None) -> Evidence:
     """
-    The evidence of a request.
+    The evidence of a request; ``host_bucket`` is the bucket that its host names, which Signature Version 2 signs.
 
     Raises AuthorizationHeaderMalformed, AuthorizationQueryParametersError, InvalidRequest, InvalidArgument,
     AccessDenied without a date, NotImplementedHere for algorithms that rs3gw has not (SigV4A).
@@ -44,7 +44,7 @@ def gather(request: Request, parameters: Mapping[str, str]) -> Evidence:
     headers = request.headers
     judge_payload_hash(payload_hash(request, parameters))
     return Evidence(
-        proof=_proof(request, parameters),
+        proof=_proof(request, parameters, host_bucket),
         protocol="rest",
         source_ip=request.peer,
         secure=request.secure,
@@ -53,7 +53,7 @@ def gather(request: Request, parameters: Mapping[str, str]) -> Evidence:
     )
 
 
-def _proof(request: Request, parameters: Mapping[str, str]) -> Proof:
+def _proof(request: Request, parameters: Mapping[str, str], host_bucket: str | None) -> Proof:
     authorization = request.headers.get("authorization")
     is_presigned = "X-Amz-Algorithm" in parameters or "X-Amz-Signature" in parameters
     if authorization is not None:
@@ -66,9 +66,28 @@ def _proof(request: Request, parameters: Mapping[str, str]) -> Proof:
         return _header(request, authorization)
     if is_presigned:
         return _presigned(request, parameters)
-    if "AWSAccessKeyId" in parameters and "Signature" in parameters:
-        raise _old()
+    if "AWSAccessKeyId" in parameters or "Signature" in parameters:
+        return _presigned_v2(request, parameters, host_bucket)
     return _NOBODY
+
+
+def _presigned_v2(request: Request, parameters: Mapping[str, str], host_bucket: str | None) -> PresignedV2:
+    missing = [name for name in ("AWSAccessKeyId", "Signature", "Expires") if not parameters.get(name)]
+    expires = parameters.get("Expires", "")
+    if missing or not expires.isdecimal() or len(expires) > 12:
+        raise AccessDenied(
+            message="Query-string authentication requires the Signature, Expires and AWSAccessKeyId parameters"
+        )
+    return PresignedV2(
+        access_key=parameters["AWSAccessKeyId"],
+        signature=parameters["Signature"],
+        expires=expires,
+        method=request.method,
+        path=request.path,
+        query=request.pairs,
+        headers=request.headers,
+        host_bucket=host_bucket,
+    )
 
 
 def _old() -> InvalidRequest:

@@ -22,11 +22,11 @@ ELSEWHERE = frozenset(
         "accelerate", "acl", "analytics", "cors", "encryption", "intelligent-tiering", "inventory", "legal-hold",
         "lifecycle", "logging", "metadataConfiguration", "metadataTable", "metrics", "notification", "object-lock",
         "ownershipControls", "policyStatus", "publicAccessBlock", "renameObject", "replication", "requestPayment",
-        "restore", "retention", "select", "session", "torrent", "versioning", "versions", "website",
+        "restore", "retention", "select", "session", "torrent", "versions", "website",
     )
 )  # fmt: skip
 
-# Parameters that change no operation's meaning: a presigned URL's own, and the operation's name that some SDKs add.
+# Parameters that change no operation's meaning: the operation's name that some SDKs add, where it is one of ours.
 HARMLESS = frozenset(("x-id",))
 
 
@@ -36,6 +36,8 @@ class Target:
 
     resource: str
     labels: dict[str, str]
+    host_bucket: str | None = None
+    """The bucket, where it was the host that named it."""
 
 
 def _table() -> Mapping[tuple[str, str], tuple[Operation, ...]]:
@@ -64,7 +66,7 @@ def locate(request: Request, domains: Collection[str]) -> Target:
     if not path.startswith("/"):
         # The absolute form of a request target (RFC 9112, section 3.2.2), as a proxy sends it.
         path = "/" + path.partition("://")[2].partition("/")[2]
-    bucket = bucket_of_host(request.headers.get("host", ""), domains)
+    host_bucket = bucket = bucket_of_host(request.headers.get("host", ""), domains)
     if bucket is None:
         bucket, _, key = path[1:].partition("/")
         if not bucket:
@@ -73,8 +75,8 @@ def locate(request: Request, domains: Collection[str]) -> Target:
     else:
         key = path[1:]
     if not key:
-        return Target("bucket", {"bucket": bucket})
-    return Target("object", {"bucket": bucket, "key": decode(key)})
+        return Target("bucket", {"bucket": bucket}, host_bucket)
+    return Target("object", {"bucket": bucket, "key": decode(key)}, host_bucket)
 
 
 def bucket_of_host(host: str, domains: Collection[str]) -> str | None:
@@ -127,13 +129,13 @@ def _is(operation: Operation, request: Request, parameters: Mapping[str, str]) -
 def _refuse_unknown(operation: Operation, request: Request, parameters: Mapping[str, str]) -> None:
     declared = DECLARED[operation.name]
     for name, value in parameters.items():
-        if name in declared or name in HARMLESS or name.lower().startswith("x-amz-"):
+        if name in declared or (name in HARMLESS and value in OPERATIONS) or name.lower().startswith("x-amz-"):
             continue
         if name in SELECTING:
             raise MethodNotAllowed(
                 message=f"{request.method} does not go with ?{name} on this resource.", method=request.method
             )
-        if name in ELSEWHERE or (not value and (name, "") in request.pairs and name.isidentifier()):
+        if name in ELSEWHERE or name in HARMLESS or (not value and (name, "") in request.pairs and name.isidentifier()):
             raise NotImplementedHere(query=name)
 
 
