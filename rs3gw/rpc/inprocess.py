@@ -42,10 +42,9 @@ class SyncCall:
     def peer(self) -> str:
         return "ipv4:127.0.0.1:1"
 
-    def is_cancelled(self) -> bool:
-        return not self._context.is_active()
-
     async def begin(self, metadata: Sequence[tuple[str, str]]) -> None:
+        if not self._context.is_active():
+            raise asyncio.CancelledError
         self._context.send_initial_metadata(tuple(metadata))
 
     async def write(self, message: Proto) -> None:

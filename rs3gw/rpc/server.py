@@ -4,6 +4,7 @@ The gRPC listener: the three services, health and reflection on grpc.aio, with b
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,11 +48,11 @@ class Call:
     def peer(self) -> str:
         return self._context.peer()
 
-    def is_cancelled(self) -> bool:
-        return bool(self._context.cancelled())
-
     async def begin(self, metadata: Sequence[tuple[str, str]]) -> None:
-        await self._context.send_initial_metadata(tuple(metadata))
+        try:
+            await self._context.send_initial_metadata(tuple(metadata))
+        except Exception as fault:  # grpc names no class for it: the batch failed, because the stream is reset
+            raise asyncio.CancelledError from fault
 
     async def write(self, message: Proto) -> None:
         await self._context.write(message)

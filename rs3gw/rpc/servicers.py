@@ -74,11 +74,8 @@ class Exchange(Protocol):
 
     def peer(self) -> str: ...
 
-    def is_cancelled(self) -> bool:
-        """Whether the client has given the call up."""
-
     async def begin(self, metadata: Sequence[tuple[str, str]]) -> None:
-        """Send the initial metadata."""
+        """Send the initial metadata.  Raises CancelledError where the client is gone."""
 
     async def write(self, message: Proto) -> None:
         """Send one message of a stream, waiting while the client is slow."""
@@ -111,13 +108,18 @@ class Servicer:
             await self._refuse(fault, exchange, request_id)
 
     async def upload(self, rpc: Rpc, wires: AsyncIterator[bytes], exchange: Exchange) -> Proto:
-        """A stream of messages in, a message out."""
-        request_id = await self._begin(exchange)
+        """
+        A stream of messages in, a message out.
+
+        The initial metadata waits for the end of the stream, because sending it tells whether anybody is there.
+        """
+        request_id = self._request_id()
+        opening = Opening(exchange, request_id)
         try:
             shown = evidence.gather(rpc.path, exchange.metadata(), exchange.peer(), secure=self.is_secure)
 
             async def read(identity: Identity) -> Message:
-                body = Upload(rpc.request, wires, exchange, self.idle_seconds)
+                body = Upload(rpc.request, wires, opening, self.idle_seconds)
                 values = codec.read(rpc.operation.input, await body.first())
                 values["body"] = body
                 return rpc.operation.input.of(values)
@@ -125,6 +127,7 @@ class Servicer:
             async with self.gateway.perform(rpc.operation, shown, read, request_id=request_id) as output:
                 return codec.writer(rpc.operation.output, rpc.response.DESCRIPTOR)(output.__dict__)
         except Exception as fault:  # whatever it is, a client hears of it what it may
+            await opening.begin()
             await self._refuse(fault, exchange, request_id)
 
     async def download(self, rpc: Rpc, wire: bytes, exchange: Exchange) -> None:
@@ -153,8 +156,11 @@ class Servicer:
         except Exception as fault:  # whatever it is, a client hears of it what it may
             await self._refuse(fault, exchange, request_id)
 
+    def _request_id(self) -> str:
+        return self.gateway.entropy.token(8).hex().upper()
+
     async def _begin(self, exchange: Exchange) -> str:
-        request_id = self.gateway.entropy.token(8).hex().upper()
+        request_id = self._request_id()
         await exchange.begin(((REQUEST_ID, request_id),))
         return request_id
 
@@ -165,6 +171,21 @@ class Servicer:
         await exchange.refuse(known)
 
 
+class Opening:
+    """The initial metadata of a call, sent once, whoever asks for it first."""
+
+    __slots__ = ("_exchange", "_is_sent", "_request_id")
+
+    def __init__(self, exchange: Exchange, request_id: str) -> None:
+        self._exchange, self._request_id, self._is_sent = exchange, request_id, False
+
+    async def begin(self) -> None:
+        """Send it, if it is not sent.  Raises CancelledError where nobody is there to take it."""
+        if not self._is_sent:
+            self._is_sent = True
+            await self._exchange.begin(((REQUEST_ID, self._request_id),))
+
+
 class Upload(Body):
     """
     The bytes of an upload, message after message.
@@ -173,10 +194,10 @@ class Upload(Body):
     counts up by one; nothing follows is_last_chunk.  A stream that is closed without it is whole.
     """
 
-    def __init__(self, kind: type[Proto], wires: AsyncIterator[bytes], exchange: Exchange, idle_seconds: float) -> None:
+    def __init__(self, kind: type[Proto], wires: AsyncIterator[bytes], opening: Opening, idle_seconds: float) -> None:
         self._kind = kind
         self._wires = aiter(wires)
-        self._exchange = exchange
+        self._opening = opening
         self._idle_seconds = idle_seconds
         self._first: Any = None
         self._index: int | None = None
@@ -201,8 +222,9 @@ class Upload(Body):
             self._note(message)
             if message.data:
                 yield message.data
-        if not self._is_last:
-            await self._settle()
+        # A stream that was closed and one that was reset end alike, and the news of a reset may come at any time
+        # later.  But on a stream that was reset nothing can be sent: that tells them apart.
+        await self._opening.begin()
 
     async def _next(self) -> Any:
         try:
@@ -228,16 +250,3 @@ class Upload(Body):
             name = descriptor.name
             if name not in codec.STREAM_FIELDS and value != getattr(self._first, name):
                 raise InvalidRequest(message=f"{name} differs from what the first message of the stream said.")
-
-    async def _settle(self) -> None:
-        """
-        Tell a stream that was closed from one that was cancelled: both end, and the word of it comes a moment later.
-        """
-        for _ in range(SETTLE_TURNS):
-            await asyncio.sleep(0)
-        if self._exchange.is_cancelled():
-            raise asyncio.CancelledError
-
-
-SETTLE_TURNS = 3
-"""Turns of the loop in which the news of a cancellation arrives after the end of its stream."""
