@@ -9,12 +9,10 @@ was heard.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Proto
 from google.protobuf.message_factory import GetMessageClass
@@ -124,74 +122,88 @@ def reader(kind: Any) -> Callable[[Proto], dict[str, Any]]:
 
 
 def read(kind: type[Message], message: Proto) -> dict[str, Any]:
-    """The values of an Input; what addresses a resource is there even where it is empty."""
+    """
+    The values of an Input; what has no presence on the wire is there even where it is empty, so that it is judged.
+
+    Raises InvalidRequest for names of user metadata that differ in their case alone: one of them would be lost.
+    """
     found: dict[str, Any] = reader(kind)(message)  # type: ignore[arg-type]
-    for field in kind.spelled():
-        if field.required and field.name not in found and field.type is not Body:
-            found[field.name] = ""
+    for name in _bare(message.DESCRIPTOR):
+        if name not in found:
+            found[name] = getattr(message, name)
     if "metadata" in found:
         # Names of user metadata have no case (RFC 9110, section 5.1), on either protocol.
-        found["metadata"] = {name.lower(): value for name, value in found["metadata"].items()}
+        said = found["metadata"]
+        found["metadata"] = {name.lower(): value for name, value in said.items()}
+        if len(found["metadata"]) < len(said):
+            raise InvalidRequest(message="Two names of user metadata differ in their case alone, which means nothing.")
     return found
+
+
+@cache
+def _bare(descriptor: Any) -> tuple[str, ...]:
+    return tuple(
+        field.name
+        for field in descriptor.fields
+        if not (field.has_presence or field.is_repeated or field.name in STREAM_FIELDS)
+    )
 
 
 # Out ---------------------------------------------------------------------------------------------------------
 
-
-@dataclass(frozen=True, slots=True)
-class _Out:
-    """How a field of a Message is set in a message of protobuf."""
-
-    nested: Callable[[Mapping[str, Any]], Proto] | None
-    many: bool
-    is_moment: bool
-    is_map: bool
+Values = Mapping[str, Any]
 
 
-_WRITERS: dict[tuple[Any, str], Callable[[Mapping[str, Any]], Proto]] = {}
+def writer(kind: Any, descriptor: Any) -> Callable[[Values], Proto]:
+    """
+    What makes a message of protobuf, by its descriptor, of the values of a kind of Message.
+
+    Whatever is nested goes in as plain dicts: made by one call, a page of 1,000 keys costs a quarter of what its
+    messages cost one by one.
+    """
+    make, plain = GetMessageClass(descriptor), _plain(kind)
+    return lambda values: make(**plain(values))
 
 
-def writer(kind: Any, descriptor: Any) -> Callable[[Mapping[str, Any]], Proto]:
-    """What makes a message of protobuf, by its descriptor, of the values of a kind of Message."""
-    place = (kind, descriptor.full_name)
-    if place not in _WRITERS:
-        _WRITERS[place] = _writer(kind, descriptor)
-    return _WRITERS[place]
-
-
-def _writer(kind: Any, descriptor: Any) -> Callable[[Mapping[str, Any]], Proto]:
-    make = GetMessageClass(descriptor)
-    wire: Mapping[str, FieldDescriptor] = descriptor.fields_by_name
-    plan: dict[str, _Out] = {}
+@cache
+def _plain(kind: Any) -> Callable[[Values], dict[str, Any]]:
+    converts: list[tuple[str, Convert]] = []
+    dropped: list[str] = []
     for field in kind.spelled():
         if field.type is Body or field.spec.rest_only:
-            continue
-        nested = None
-        if isinstance(field.type, type) and issubclass(field.type, Message):
-            nested = writer(field.type, wire[field.name].message_type)
-        plan[field.name] = _Out(nested, field.many, field.type is datetime, field.mapping)
+            dropped.append(field.name)
+        elif isinstance(field.type, type) and issubclass(field.type, Message):
+            converts.append((field.name, _many_out(field.type) if field.many else _one_out(field.type)))
+        elif field.type is datetime:
+            converts.append((field.name, stamp))
 
-    def write(values: Mapping[str, Any]) -> Proto:
-        said: dict[str, Any] = {}
-        for field_name, value in values.items():
-            if value is None:
-                continue
-            out = plan.get(field_name)
-            if out is None:
-                continue
-            if out.nested is not None:
-                nested = out.nested
-                said[field_name] = [nested(each.__dict__) for each in value] if out.many else nested(value.__dict__)
-            elif out.is_moment:
-                said[field_name] = stamp(value)
-            else:
-                said[field_name] = value
-        return make(**said)
+    def plain(values: Values) -> dict[str, Any]:
+        said = dict(values)
+        for name, convert in converts:
+            value = said.get(name)
+            if value is not None:
+                said[name] = convert(value)
+        for name in dropped:
+            said.pop(name, None)
+        return said
 
-    return write
+    return plain
 
 
-def stamp(moment: datetime) -> Timestamp:
-    """A time as protobuf has it."""
-    seconds = int(moment.timestamp() // 1)
-    return Timestamp(seconds=seconds, nanos=moment.microsecond * 1000)
+def _one_out(kind: Any) -> Convert:
+    plain = _plain(kind)
+    return lambda value: plain(value.__dict__)
+
+
+def _many_out(kind: Any) -> Convert:
+    plain = _plain(kind)
+    return lambda value: [plain(each.__dict__) for each in value]
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def stamp(moment: datetime) -> dict[str, int]:
+    """A time as a Timestamp has it."""
+    since = moment - _EPOCH
+    return {"seconds": since.days * 86400 + since.seconds, "nanos": since.microseconds * 1000}
