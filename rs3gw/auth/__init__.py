@@ -1,0 +1,1 @@
+"""Who calls, and may they: evidence becomes an identity, an identity and a policy become a yes or a no."""

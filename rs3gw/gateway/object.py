@@ -331,7 +331,7 @@ def _served(call: Call, asked: Read, found: Object) -> tuple[dict[str, Any], Sli
     if part is not None:
         values["content_length"] = part.size
         values["content_range"] = part.content_range(found.size)
-    if checksums and asked.checksum_mode == "ENABLED":
+    if checksums and (asked.checksum_mode or "").upper() == "ENABLED":
         values["checksums"] = checksums_of(checksums)
         values["checksum_type"] = facts.checksum_type
     return values, part

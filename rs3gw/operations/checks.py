@@ -202,6 +202,11 @@ def among(name: str, *allowed: str) -> Callable[[str], None]:
     return check
 
 
+def checksum_mode(value: str) -> None:
+    """ENABLED, in whatever case: the C++ SDK sends it in lower case.  Raises InvalidArgument."""
+    among("x-amz-checksum-mode", "ENABLED", "DISABLED")(value.upper())
+
+
 def storage_class(name: str) -> None:
     """There is one class of storage here.  Raises InvalidStorageClass for every other."""
     if name != "STANDARD":

@@ -84,9 +84,7 @@ class Read(Versioned):
     if_unmodified_since: datetime | None = header("If-Unmodified-Since")
     range: str | None = header("Range")
     part_number: int | None = query("partNumber", check=checks.part_number)
-    checksum_mode: str | None = header(
-        "x-amz-checksum-mode", check=checks.among("x-amz-checksum-mode", "ENABLED", "DISABLED")
-    )
+    checksum_mode: str | None = header("x-amz-checksum-mode", check=checks.checksum_mode)
     response_cache_control: str | None = query("response-cache-control", check=checks.one_line)
     response_content_disposition: str | None = query("response-content-disposition", check=checks.one_line)
     response_content_encoding: str | None = query("response-content-encoding", check=checks.one_line)

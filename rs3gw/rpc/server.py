@@ -20,7 +20,7 @@ from rs3gw.rpc.servicers import RPCS, SERVICES, Rpc, Servicer
 
 MAX_CALLS = 4096
 """Calls at once; one more is answered RESOURCE_EXHAUSTED by grpc itself."""
-MAX_METADATA_BYTES = 16 * 1024
+MAX_CALL_METADATA_BYTES = 16 * 1024
 KEEPALIVE_MILLISECONDS = 60_000
 MIN_PING_MILLISECONDS = 10_000
 """A client may ping this often; more often is a flood."""
@@ -82,7 +82,7 @@ class Server:
         self._options = (
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", max_message_bytes),
-            ("grpc.max_metadata_size", MAX_METADATA_BYTES),
+            ("grpc.max_metadata_size", MAX_CALL_METADATA_BYTES),
             ("grpc.keepalive_time_ms", KEEPALIVE_MILLISECONDS),
             ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MILLISECONDS),
             ("grpc.keepalive_permit_without_calls", 1),
