@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class Cell:
     results: list[Result] = field(default_factory=list)
     started: float = 0.0
 
-    def lacking(self, tags: Iterator[str] | list[str]) -> str | None:
+    def lacking(self, tags: Iterable[str]) -> str | None:
         """Why a scenario with these tags is unsupported here; None where it is not."""
         needs = [tag.removeprefix(NEEDS) for tag in tags if tag.startswith(NEEDS)]
         capabilities.check(set(needs), "a tag")
@@ -101,7 +101,7 @@ def before_scenario(context: Any, scenario: Any) -> None:
     cell: Cell = context.cell
     cell.started = time.perf_counter()
     context.world = World(cell.driver, cell.other, region=cell.region)
-    lacking = cell.lacking(list(scenario.effective_tags))
+    lacking = cell.lacking(scenario.effective_tags)
     if lacking:
         cell.results.append(_result(cell, scenario, Status.UNSUPPORTED, lacking))
         scenario.skip(lacking)

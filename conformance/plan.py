@@ -42,8 +42,8 @@ class Choice:
 
     @property
     def is_whole(self) -> bool:
-        """Whether every scenario is asked for, so that what was not seen does not exist."""
-        return not self.names and not self.tags
+        """Whether every scenario and every row is asked for, so that what was not seen does not exist."""
+        return not self.names and not self.tags and "rest" in self.drivers
 
 
 def make_target(name: str, choice: Choice) -> Target:

@@ -99,6 +99,13 @@ def test_a_pattern_that_no_scenario_has_is_stale():
     assert PROFILE.stale([("rest", result(Status.FAIL))]) == []
 
 
+def test_a_line_about_a_driver_that_was_not_played_is_not_stale():
+    profile = Profile(name="e", product="E", known=(Known(scenario="x", reason="r", since=date.min, driver="boto3"),))
+
+    assert profile.stale([("rest", result())]) == []
+    assert profile.stale([("boto3", result())]) == ["x"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
