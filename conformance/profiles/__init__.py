@@ -77,9 +77,15 @@ class Profile:
         return result
 
     def stale(self, results: Iterable[tuple[str, Result]]) -> list[str]:
-        """The patterns that none of these (driver, result) is covered by."""
+        """The patterns that none of these (driver, result) is covered by, of those that speak of such a driver."""
         seen = list(results)
-        return [line.scenario for line in self.known if not any(line.covers(driver, result) for driver, result in seen)]
+        drivers = {driver for driver, _ in seen}
+        return [
+            line.scenario
+            for line in self.known
+            if any(fnmatchcase(driver, line.driver) for driver in drivers)
+            and not any(line.covers(driver, result) for driver, result in seen)
+        ]
 
 
 EMPTY = Profile(name="none", product="")
