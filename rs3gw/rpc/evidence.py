@@ -13,12 +13,21 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
 from rs3gw.auth.evidence import UNSIGNED_PAYLOAD, Anonymous, Bearer, Evidence, Proof, Scope, Signature
-from rs3gw.errors import AuthorizationHeaderMalformed, InvalidArgument, InvalidToken, MissingSecurityHeader
+from rs3gw.errors import (
+    AuthorizationHeaderMalformed,
+    InvalidArgument,
+    InvalidToken,
+    MissingSecurityHeader,
+    NotImplementedHere,
+)
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 REQUIRED = ("x-amz-content-sha256", "x-amz-date")
 
 Metadata = Sequence[tuple[str, str | bytes]]
+
+KNOWN = frozenset((*REQUIRED, "x-amz-security-token", "x-amz-user-agent"))
+"""The metadata of S3's names that means something here, or may be ignored; what S3 has in headers is in fields here."""
 
 _NOBODY = Anonymous()
 
@@ -27,10 +36,17 @@ def gather(path: str, metadata: Metadata, peer: str, *, secure: bool) -> Evidenc
     """
     The evidence of a call to the method at ``path``.
 
-    Raises AuthorizationHeaderMalformed, InvalidArgument, InvalidToken, MissingSecurityHeader.
+    Raises AuthorizationHeaderMalformed, InvalidArgument, InvalidToken, MissingSecurityHeader, and NotImplementedHere
+    for metadata that would mean something as a header of S3's.
     """
     headers: dict[str, str] = {}
     for name, value in metadata:
+        if name.startswith("x-amz-") and name not in KNOWN:
+            raise NotImplementedHere(
+                message=f"The metadata {name} implies functionality that is not implemented; "
+                "what S3 has in headers is in the fields of a message.",
+                header=name,
+            )
         text = value if isinstance(value, str) else value.decode("latin-1")
         headers[name] = f"{headers[name]},{text}" if name in headers else text
     return Evidence(

@@ -18,8 +18,8 @@ from rs3gw.errors import InternalError, S3Error
 DOMAIN = "rs3gw"
 DETAILS = "grpc-status-details-bin"
 
-MAX_FIELD_BYTES = 1024
-"""The most of a field in the details: the trailing metadata of a call is bounded (8 KiB by default)."""
+MAX_FIELD_BYTES, MAX_SENTENCE_BYTES = 1024, 512
+"""The most of a field, and of the sentence: clients take 8 KiB of trailing metadata, and drop a call for more."""
 
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 
@@ -36,17 +36,26 @@ def code(fault: S3Error) -> grpc.StatusCode:
     return CODES[int(fault.grpc)]
 
 
+def sentence(fault: S3Error) -> str:
+    """Its sentence."""
+    return _cut(fault.message, MAX_SENTENCE_BYTES)
+
+
 def trailing(fault: S3Error) -> Trailing:
     """Its details, as trailing metadata."""
     details = [_pack(ErrorInfo(reason=fault.code, domain=DOMAIN, metadata=_short(fault)))]
     if fault.retry_after_seconds is not None:
         details.append(_pack(RetryInfo(retry_delay=Duration(seconds=fault.retry_after_seconds))))
-    status = Status(code=int(fault.grpc), message=fault.message, details=details)
+    status = Status(code=int(fault.grpc), message=sentence(fault), details=details)
     return ((DETAILS, status.SerializeToString()),)
 
 
 def _short(fault: S3Error) -> dict[str, str]:
-    return {name: value.encode()[:MAX_FIELD_BYTES].decode(errors="ignore") for name, value in fault.fields().items()}
+    return {name: _cut(value, MAX_FIELD_BYTES) for name, value in fault.fields().items()}
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    return text.encode(errors="replace")[:most_bytes].decode(errors="ignore")
 
 
 def _pack(message: ErrorInfo | RetryInfo) -> Any:

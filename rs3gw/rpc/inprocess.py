@@ -34,7 +34,7 @@ class SyncCall:
 
     def __init__(self, context: Any) -> None:
         self._context = context
-        self.written: list[Proto] = []
+        self.written: list[bytes] = []
 
     def metadata(self) -> Sequence[tuple[str, str | bytes]]:
         return tuple(self._context.invocation_metadata() or ())
@@ -47,8 +47,8 @@ class SyncCall:
             raise asyncio.CancelledError
         self._context.send_initial_metadata(tuple(metadata))
 
-    async def write(self, message: Proto) -> None:
-        self.written.append(message)
+    async def write(self, wire: bytes) -> None:
+        self.written.append(wire)
 
     async def refuse(self, fault: S3Error) -> NoReturn:
         raise Refused(fault)
@@ -81,7 +81,7 @@ def _method(servicer: Servicer, rpc: Rpc, loop: asyncio.AbstractEventLoop) -> Ca
             fault = refused.fault
             context.set_trailing_metadata(faults.trailing(fault))
             context.set_code(faults.code(fault))
-            context.set_details(fault.message)
+            context.set_details(faults.sentence(fault))
             return None
 
     if rpc.descriptor.client_streaming:
@@ -97,7 +97,7 @@ def _method(servicer: Servicer, rpc: Rpc, loop: asyncio.AbstractEventLoop) -> Ca
         def download(request: Proto, context: Any) -> Iterator[Proto]:
             call = SyncCall(context)
             run(servicer.download(rpc, request.SerializeToString(), call), context)
-            yield from call.written
+            yield from map(rpc.response.FromString, call.written)
 
         return download
 

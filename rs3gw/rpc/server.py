@@ -54,11 +54,11 @@ class Call:
         except Exception as fault:  # grpc names no class for it: the batch failed, because the stream is reset
             raise asyncio.CancelledError from fault
 
-    async def write(self, message: Proto) -> None:
-        await self._context.write(message)
+    async def write(self, wire: bytes) -> None:
+        await self._context.write(wire)
 
     async def refuse(self, fault: S3Error) -> NoReturn:
-        await self._context.abort(faults.code(fault), fault.message, faults.trailing(fault))
+        await self._context.abort(faults.code(fault), faults.sentence(fault), faults.trailing(fault))
 
 
 class Server:
@@ -140,7 +140,7 @@ class Server:
             async def download(wire: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> None:
                 await servicer.download(rpc, wire, Call(context))
 
-            return grpc.unary_stream_rpc_method_handler(download, response_serializer=serialize)
+            return grpc.unary_stream_rpc_method_handler(download)
 
         async def unary(wire: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Proto:
             return await servicer.unary(rpc, wire, Call(context))

@@ -77,8 +77,8 @@ class Exchange(Protocol):
     async def begin(self, metadata: Sequence[tuple[str, str]]) -> None:
         """Send the initial metadata.  Raises CancelledError where the client is gone."""
 
-    async def write(self, message: Proto) -> None:
-        """Send one message of a stream, waiting while the client is slow."""
+    async def write(self, wire: bytes) -> None:
+        """Send one message of a stream, by its bytes, waiting while the client is slow."""
 
     async def refuse(self, fault: S3Error) -> NoReturn:
         """End the call with a status."""
@@ -141,18 +141,17 @@ class Servicer:
 
             async with self.gateway.perform(rpc.operation, shown, read, request_id=request_id) as output:
                 message = codec.writer(rpc.operation.output, rpc.response.DESCRIPTOR)(output.__dict__)
-                is_first = True
+                known = message.SerializeToString()
                 async for chunk in output.__dict__["body"]:
-                    for at in range(0, len(chunk), self.chunk_bytes):
-                        piece = bytes(chunk[at : at + self.chunk_bytes])
-                        if is_first:
-                            message.data = piece  # type: ignore[attr-defined]
-                            is_first = False
-                        else:
-                            message = rpc.response(data=piece)
-                        await exchange.write(message)
-                if is_first:
-                    await exchange.write(message)
+                    view = memoryview(chunk)
+                    for at in range(0, len(view), self.chunk_bytes):
+                        piece = view[at : at + self.chunk_bytes]
+                        await exchange.write(
+                            b"".join((known, codec.prefix(rpc.response.DESCRIPTOR, len(piece)), piece))
+                        )
+                        known = b""
+                if known:
+                    await exchange.write(known)
         except Exception as fault:  # whatever it is, a client hears of it what it may
             await self._refuse(fault, exchange, request_id)
 
@@ -205,9 +204,10 @@ class Upload(Body):
 
     async def first(self) -> Proto:
         """The message that speaks for the whole.  Raises InvalidRequest for a stream without one."""
-        self._first = await self._next()
-        if self._first is None:
+        wire = await self._next()
+        if wire is None:
             raise InvalidRequest(message="An upload has at least one message: the one that says what it is.")
+        self._first = codec.parse(self._kind, wire)
         self._note(self._first)
         found: Proto = self._first
         return found
@@ -215,24 +215,25 @@ class Upload(Body):
     async def __aiter__(self) -> AsyncIterator[Buffer]:
         if self._first.data:
             yield self._first.data
-        while (message := await self._next()) is not None:
+            self._first.ClearField("data")
+        while (wire := await self._next()) is not None:
             if self._is_last:
                 raise InvalidRequest(message="A message follows the one with is_last_chunk.")
+            message, data = codec.parse_chunk(self._kind, wire)
             self._agree(message)
             self._note(message)
-            if message.data:
-                yield message.data
+            if data:
+                yield data
         # A stream that was closed and one that was reset end alike, and the news of a reset may come at any time
         # later.  But on a stream that was reset nothing can be sent: that tells them apart.
         await self._opening.begin()
 
-    async def _next(self) -> Any:
+    async def _next(self) -> bytes | None:
         try:
             async with asyncio.timeout(self._idle_seconds):
-                wire = await anext(self._wires, None)
+                return await anext(self._wires, None)
         except TimeoutError as fault:
             raise RequestTimeout() from fault
-        return None if wire is None else codec.parse(self._kind, wire)
 
     def _note(self, message: Any) -> None:
         self._is_last = message.is_last_chunk
