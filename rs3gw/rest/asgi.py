@@ -85,9 +85,10 @@ class Application:
             if known is not fault:
                 log.exception("a request failed", extra={"request_id": request_id}, exc_info=fault)
             answer = faults.answer(known, resource=request.path, request_id=request_id)
-            if isinstance(known, RequestTimeout) or not await inbox.drain(request):
+            is_silent = isinstance(known, RequestTimeout)
+            if is_silent or not await inbox.drain(request):
                 answer.headers.append((b"connection", b"close"))
-                await outbox.put(answer, before_end=inbox.linger)
+                await outbox.put(answer, before_end=None if is_silent else inbox.linger)
             else:
                 await outbox.put(answer)
 

@@ -88,6 +88,6 @@ def decode(raw: str) -> str:
     try:
         if _BROKEN_ESCAPE.search(raw):
             raise InvalidURI(uri=raw.encode("utf-8", "replace").decode())
-        return unquote_to_bytes(raw.encode("utf-8", "surrogateescape")).decode()
+        return unquote_to_bytes(raw.encode("latin-1")).decode()
     except UnicodeError as fault:
         raise InvalidURI(uri=raw.encode("utf-8", "replace").decode()) from fault
