@@ -1,0 +1,183 @@
+"""
+The listener over real sockets: what a connection may take, and what a parser in front of an application does to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from contextlib import asynccontextmanager
+
+import pytest
+import uvicorn
+
+from rs3gw.rest.listener import Bounds, connection_class
+
+from .conftest import serving, sign
+
+BOUNDS = Bounds(connections=4, headers=20, header_bytes=4096, header_seconds=0.3)
+
+
+class Connection:
+    """A client's end."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+        first, *lines = head.strip().split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in lines)
+        body = await self.reader.readexactly(int(headers.get("content-length", "0")))
+        return int(first.split(" ")[1]), headers, body
+
+    async def rest(self) -> bytes:
+        return await asyncio.wait_for(self.reader.read(), 5)
+
+    async def put(self, data: bytes, *, key: str = "a", **headers: str) -> None:
+        """Send an upload; keyword headers have underscores for hyphens."""
+        self.writer.write(head("PUT", f"/bucket/{key}", data, **headers) + data)
+        await self.writer.drain()
+
+
+def head(method: str, target: str, data: bytes = b"", **headers: str) -> bytes:
+    said = {
+        "host": "127.0.0.1",
+        "content-length": str(len(data)),
+        "x-amz-content-sha256": hashlib.sha256(data).hexdigest(),
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in sign(method, target, said).items())
+    return f"{method} {target} HTTP/1.1\r\n{lines}\r\n".encode()
+
+
+@asynccontextmanager
+async def listening():
+    """A function that connects to a server with the bounds above."""
+    async with serving() as client:
+        application = client.application
+        config = uvicorn.Config(
+            application,
+            host="127.0.0.1",
+            port=0,
+            http=connection_class(BOUNDS, application.request_id),
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+        )
+        server = uvicorn.Server(config)
+        config.load()
+        server.lifespan = config.lifespan_class(config)
+        await server.startup()
+        port = server.servers[0].sockets[0].getsockname()[1]
+        opened = []
+
+        async def connect() -> Connection:
+            opened.append(Connection(*await asyncio.open_connection("127.0.0.1", port)))
+            return opened[-1]
+
+        try:
+            yield connect
+        finally:
+            for connection in opened:
+                connection.writer.close()
+            await server.shutdown()
+
+
+@pytest.mark.parametrize("size", [0, 1, 4096, 4097, 300_000])
+async def test_bodies_of_any_size_follow_one_another_on_a_connection(size):
+    """A body's end is not a beginning of headers, however it is cut into packets."""
+    data = b"x" * size
+    async with listening() as connect:
+        connection = await connect()
+        for key in ("a", "b", "c"):
+            await connection.put(data, key=key)
+            assert (await connection.answer())[0] == 200
+        connection.writer.write(head("GET", "/bucket/c"))
+        assert (await connection.answer())[2] == data
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+async def test_a_refusal_in_the_middle_of_a_body_is_read_by_who_is_still_sending(size):
+    async with listening() as connect:
+        connection = await connect()
+        connection.writer.write(head("PUT", "/nowhere/a", b"x" * size) + b"x" * size)
+
+        assert b"NoSuchBucket" in (await connection.answer())[2]
+        await connection.put(b"the connection lives")
+        assert (await connection.answer())[0] == 200
+
+
+async def test_a_large_upload_that_is_refused_reads_its_answer():
+    data = b"x" * 8_000_000
+    async with listening() as connect:
+        connection = await connect()
+        connection.writer.write(head("PUT", "/nowhere/a", data) + data)
+        await connection.writer.drain()
+
+        assert b"NoSuchBucket" in (await connection.answer())[2]
+        assert await connection.rest() == b""
+
+
+async def test_100_continue_is_said_when_the_body_is_wanted_and_only_then():
+    async with listening() as connect:
+        connection = await connect()
+        connection.writer.write(head("PUT", "/bucket/a", b"hello", expect="100-continue"))
+        assert await connection.reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.writer.write(b"hello")
+        assert (await connection.answer())[0] == 200
+
+        connection.writer.write(head("PUT", "/nowhere/a", b"hello", expect="100-continue"))
+        status, headers, _ = await connection.answer()
+        assert (status, headers["connection"]) == (404, "close")
+        assert await connection.rest() == b""
+
+
+FLOODS = {
+    "many headers": b"GET / HTTP/1.1\r\n" + b"x: y\r\n" * 22,
+    "a long header": b"GET / HTTP/1.1\r\nx: " + b"y" * 5000,
+    "a long path": b"GET /" + b"y" * 5000,
+    "headers that are whole": b"GET / HTTP/1.1\r\nhost: a\r\nx: " + b"y" * 4096 + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS.values(), ids=FLOODS)
+async def test_headers_have_a_bound(flood):
+    async with listening() as connect:
+        connection = await connect()
+        connection.writer.write(flood)
+        status, headers, body = await connection.answer()
+
+        assert (status, headers["connection"]) == (431, "close")
+        assert b"<Code>RequestHeaderSectionTooLarge</Code>" in body
+        assert await connection.rest() == b""
+
+
+async def test_headers_have_a_time():
+    async with listening() as connect:
+        connection = await connect()
+        connection.writer.write(b"GET / HTTP/1.1\r\nhost: a\r\n")
+
+        assert b"RequestTimeout" in (await connection.answer())[2]
+
+
+@pytest.mark.parametrize("line", [b"nonsense\r\n\r\n", b"GET /\xff HTTP/1.1\r\nhost: a\r\n\r\n"])
+async def test_what_is_no_request_is_refused_in_s3_s_words(line):
+    async with listening() as connect:
+        connection = await connect()
+        connection.writer.write(line)
+        status, _, body = await connection.answer()
+
+        assert status == 400
+        assert b"<Error><Code>Invalid" in body
+
+
+async def test_one_connection_too_many_is_told_to_slow_down():
+    async with listening() as connect:
+        for _ in range(BOUNDS.connections):
+            await connect()
+        await asyncio.sleep(0.05)
+        status, headers, _ = await (await connect()).answer()
+
+        assert (status, headers["retry-after"]) == (503, "1")
