@@ -32,9 +32,12 @@ class Container:
 
     def start(self) -> Place:
         try:
+            from testcontainers.core.config import testcontainers_config
             from testcontainers.core.container import DockerContainer
         except ImportError as fault:
             raise Off(f"testcontainers is not installed: {fault}") from fault
+        # stop() is always called: a second container that watches over the first would only be one more to pull.
+        testcontainers_config.ryuk_disabled = True
         identities = fresh_identities()
         self._root = Path(tempfile.mkdtemp(prefix="rs3gw-conformance-"))
         file = self._root / "credentials.toml"
@@ -62,10 +65,19 @@ class Container:
         url = f"http://{host}:{rest}"
         until = time.monotonic() + START_SECONDS
         while not is_ready(url):
-            if time.monotonic() > until:
-                raise Off(f"{self._image} was not ready within {START_SECONDS:.0f} s")
+            if time.monotonic() > until or self._has_ended():
+                raise Off(f"{self._image} was not ready within {START_SECONDS:.0f} s: {self._last_word()}")
             time.sleep(0.1)
         return Place(url=url, grpc=f"{host}:{rpc}", identities=identities, version=self._image)
+
+    def _has_ended(self) -> bool:
+        wrapped = self._container.get_wrapped_container()
+        wrapped.reload()
+        return bool(wrapped.status == "exited")
+
+    def _last_word(self) -> str:
+        said = b"".join(self._container.get_logs()).decode(errors="replace").strip().splitlines()
+        return said[-1] if said else "it said nothing"
 
     def stop(self) -> None:
         if self._container is not None:
