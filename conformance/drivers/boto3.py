@@ -86,7 +86,7 @@ class Boto3:
             parsed["Expires"] = parsed.pop("ExpiresString", parsed["Expires"])
         return Answer(
             operation=operation,
-            fields=model.to_fields(parsed),
+            fields=model.with_lists(operation, model.to_fields(parsed)),
             body=b"".join(kept),
             measure=measure,
             request_id=said.get("RequestId", ""),

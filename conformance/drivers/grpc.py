@@ -311,7 +311,7 @@ class Grpc:
             raise Broken(f"{operation}: {found['content_length']} bytes were promised and {measure.size} came")
         return Answer(
             operation=operation,
-            fields=found,
+            fields=model.with_lists(operation, found),
             body=b"".join(kept),
             measure=measure,
             request_id=request_id,

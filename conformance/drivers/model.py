@@ -124,6 +124,15 @@ def to_fields(parsed: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
+def with_lists(name: str, fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an answer with every list that the operation has: XML and protobuf leave out what is empty."""
+    shape = operation(name).output_shape
+    for member, inner in (shape.members if shape else {}).items():
+        if inner.type_name == "list":
+            fields.setdefault(snake(member), [])
+    return fields
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return to_fields(value)

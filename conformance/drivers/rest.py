@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import email.header
 import hashlib
+import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -40,6 +41,9 @@ ENCODED = {
     "ListMultipartUploads": {"prefix", "key_marker", "next_key_marker", "delimiter"},
 }
 """What is percent-encoded in a listing that was asked for with encoding-type=url, besides keys and prefixes."""
+
+LATE_ERROR = re.compile(rb"\s*(<\?xml[^>]*>)?\s*<Error[\s>]")
+"""A copy or a completion that fails after its 200 was sent: the answer's root is the error."""
 
 _serializer = create_serializer("rest-xml", include_validation=False)
 _parser = create_parser("rest-xml")
@@ -263,7 +267,7 @@ def _read(operation: str, method: str, response: httpx.Response, sink: Sink | No
     promised = response.headers.get("content-length")
     if streams and promised is not None and int(promised) != measure.size:
         raise Broken(f"{operation}: {promised} bytes were promised and {measure.size} came")
-    if status >= 300 or (not streams and body[:200].find(b"<Error>") >= 0):
+    if status >= 300 or (not streams and LATE_ERROR.match(body)):
         return Answer(operation=operation, refusal=_refusal(status, body), request_id=request_id, seen=seen)
     fields = _fields(operation, status, headers, b"" if streams or method == "HEAD" else body)
     return Answer(
@@ -306,7 +310,7 @@ def _fields(operation: str, status: int, headers: HeadersDict, body: bytes) -> d
         fields["expires"] = expires
     if "metadata" in fields:
         fields["metadata"] = {name: _plain_text(value) for name, value in fields["metadata"].items()}
-    return {name: value for name, value in fields.items() if value is not None}
+    return model.with_lists(operation, {name: value for name, value in fields.items() if value is not None})
 
 
 def _decode_listing(fields: dict[str, Any], names: set[str]) -> None:
