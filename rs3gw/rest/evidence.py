@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 
 from rs3gw.auth.evidence import UNSIGNED_PAYLOAD, Anonymous, Evidence, PresignedV2, Proof, Scope, Signature
 from rs3gw.errors import (
@@ -118,7 +119,7 @@ def _header(request: Request, authorization: str) -> Signature:
     return Signature(
         access_key=access_key,
         scope=scope,
-        signed_headers=tuple(fields["SignedHeaders"].split(";")),
+        signed_headers=_names(fields["SignedHeaders"]),
         signature=fields["Signature"],
         timestamp=_timestamp(headers),
         method=request.method,
@@ -176,6 +177,10 @@ def judge_payload_hash(said: str) -> None:
 Malformed = type[AuthorizationHeaderMalformed] | type[AuthorizationQueryParametersError]
 
 
+# A client says the same credential, and names the same headers, with every request of a day.
+
+
+@lru_cache(maxsize=1024)
 def _credential(said: str, malformed: Malformed) -> tuple[str, Scope]:
     # An access key has no slash, a scope has four pieces: what comes first is the key.
     pieces = said.rsplit("/", 4)
@@ -187,6 +192,11 @@ def _credential(said: str, malformed: Malformed) -> tuple[str, Scope]:
     if len(date) != 8 or not date.isdecimal():
         raise malformed(message=f'The Credential is malformed; incorrect date format "{date}".')
     return access_key, Scope(date=date, region=region, service=service)
+
+
+@lru_cache(maxsize=1024)
+def _names(said: str) -> tuple[str, ...]:
+    return tuple(said.split(";"))
 
 
 _REQUIRED = (
@@ -217,7 +227,7 @@ def _presigned(request: Request, parameters: Mapping[str, str]) -> Signature:
     return Signature(
         access_key=access_key,
         scope=scope,
-        signed_headers=tuple(parameters["X-Amz-SignedHeaders"].lower().split(";")),
+        signed_headers=_names(parameters["X-Amz-SignedHeaders"].lower()),
         signature=parameters["X-Amz-Signature"],
         timestamp=parameters["X-Amz-Date"],
         method=request.method,

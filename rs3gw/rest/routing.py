@@ -8,8 +8,9 @@ on its resource (``PUT /bucket?cors`` would make a bucket).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rs3gw.errors import AccessForbidden, MethodNotAllowed, NotImplementedHere
 from rs3gw.operations import OPERATIONS, Operation
@@ -60,7 +61,7 @@ SELECTING = frozenset(name for operation in OPERATIONS.values() for name in oper
 WHENS = tuple({operation.when for operation in OPERATIONS.values() if operation.when})
 
 
-def locate(request: Request, domains: Collection[str]) -> Target:
+def locate(request: Request, domains: tuple[str, ...]) -> Target:
     """The bucket and key that a request addresses, by path or by host.  Raises InvalidURI."""
     path = request.path
     if not path.startswith("/"):
@@ -79,7 +80,8 @@ def locate(request: Request, domains: Collection[str]) -> Target:
     return Target("object", {"bucket": bucket, "key": decode(key)}, host_bucket)
 
 
-def bucket_of_host(host: str, domains: Collection[str]) -> str | None:
+@lru_cache(maxsize=4096)
+def bucket_of_host(host: str, domains: tuple[str, ...]) -> str | None:
     """
     The bucket that a Host header names, None in path style.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import quote
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
@@ -54,8 +54,17 @@ def escape(text: str) -> str:
 
 def iso(moment: datetime) -> str:
     """A time with milliseconds, as S3 has it in XML."""
-    text = moment.isoformat()
-    return f"{text[:23]}Z" if text[19:20] == "." else f"{text[:19]}.000Z"
+    # Half of what isoformat costs, a thousand times in a listing.
+    day = _day(moment.year, moment.month, moment.day)
+    return f"{day}{_TWO[moment.hour]}:{_TWO[moment.minute]}:{_TWO[moment.second]}.{moment.microsecond // 1000:03d}Z"
+
+
+_TWO = tuple(f"{number:02d}" for number in range(60))
+
+
+@lru_cache(maxsize=1024)
+def _day(year: int, month: int, day: int) -> str:
+    return f"{year:04d}-{month:02d}-{day:02d}T"
 
 
 def urlencoded(text: str) -> str:
