@@ -7,7 +7,8 @@ Fields are botocore's members in snake_case (``etag`` for ETag), with four rules
 - A structure that S3 sends as its payload is not a level of its own: ``objects`` and ``quiet`` of DeleteObjects,
   ``parts`` of CompleteMultipartUpload, ``tag_set``, ``location_constraint``; ``etag`` of CopyObjectResult.
 - The checksums of anything are one field, ``checksums={"crc32": "…"}``, in base64 by algorithm in lower case.
-- Lists are lists of dicts (``[{"key": "a", "value": "1"}]``), and an answer's own are there when empty; times are aware datetimes, ``body`` is a Content.
+- Lists are lists of dicts (``[{"key": "a", "value": "1"}]``), and those of an answer are there when empty; times are
+  aware datetimes; ``body`` is a Content.
 - Listings hold the keys as they are: a driver undoes what its protocol does to carry them.
 
 A driver never raises for what a server answers.  It raises Unsupported for what its protocol cannot ask, and Broken
