@@ -115,9 +115,12 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 
 
 def one_line(value: str) -> None:
-    """A header value: no line breaks, no null.  gRPC could carry one, and REST could not give it back."""
-    if any(character in value for character in "\r\n\0"):
-        raise InvalidArgument(message="A header value cannot hold a line break or a null.")
+    """A header value: no control characters but the tab.  gRPC could carry one, and REST could not give it back."""
+    if _CONTROL.search(value):
+        raise InvalidArgument(message="A header value cannot hold a control character.")
+
+
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class _Tag(Protocol):

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rs3gw.errors import DamagedObject
-from rs3gw.operations.body import Stream
+from rs3gw.errors import DamagedObject, InvalidArgument
+from rs3gw.operations import of
+from rs3gw.operations.body import Stream, Whole
+from rs3gw.operations.object import PutObject
 from rs3gw.rest import asgi, codec, xml
 from rs3gw.rest.messages import Answer
 
@@ -396,3 +398,15 @@ async def test_nothing_more_is_read_for_a_client_that_has_gone():
         await asgi._Outbox(sent, _Head, "ID").put(Answer(200, [], Stream(endless())), gone=gone)
 
     assert len(read) < 5
+
+
+# What the other protocol lets in -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("character", ["\0", "\x01", "\r", "\n", "\x1f", "\x7f"])
+def test_what_no_header_can_hold_is_never_stored_as_one(character):
+    """One such object, put over gRPC, could not be read over REST at all."""
+    with pytest.raises(InvalidArgument):
+        of(PutObject).check(
+            PutObject.Input(bucket="bucket", key="a", content_disposition=f"a{character}", body=Whole(b""))
+        )
