@@ -351,7 +351,7 @@ class Grpc:
         return signed(self.keys, self.place.region, path_of(method))
 
     def _requests(self, operation: str, method: MethodDescriptor, fields: dict[str, Any]) -> Iterator[Message]:
-        model.check_fields(operation, fields)
+        model.check_fields(operation, [name for name, value in fields.items() if value is not None])
         body = fields.pop("body", None)
         message_class = GetMessageClass(method.input_type)
         first = message_class()
