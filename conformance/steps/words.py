@@ -7,7 +7,8 @@ How a feature spells a value, and how a step reads it.
     $name                     what "I note …" put aside; $bucket is the bucket's name on the target
 
 A table of two columns gives the options of a request: the name of a field of S3's with spaces, and its value.
-``metadata colour``, ``tag team`` and ``checksum sha256`` reach into a group; numbers and true/false are what they look like.
+``metadata colour``, ``tag team`` and ``checksum sha256`` reach into a group; numbers and true or false are what they
+look like.
 """
 
 from __future__ import annotations
