@@ -141,7 +141,7 @@ class Servicer:
 
             async with self.gateway.perform(rpc.operation, shown, read, request_id=request_id) as output:
                 message = codec.writer(rpc.operation.output, rpc.response.DESCRIPTOR)(output.__dict__)
-                known = message.SerializeToString()
+                known, is_begun = message.SerializeToString(), False
                 async for chunk in output.__dict__["body"]:
                     view = memoryview(chunk)
                     for at in range(0, len(view), self.chunk_bytes):
@@ -149,8 +149,8 @@ class Servicer:
                         await exchange.write(
                             b"".join((known, codec.prefix(rpc.response.DESCRIPTOR, len(piece)), piece))
                         )
-                        known = b""
-                if known:
+                        known, is_begun = b"", True
+                if not is_begun:
                     await exchange.write(known)
         except Exception as fault:  # whatever it is, a client hears of it what it may
             await self._refuse(fault, exchange, request_id)

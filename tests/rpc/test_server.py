@@ -1,0 +1,340 @@
+"""
+The server that starts, asked through a socket by the stubs that are published.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+
+import grpc
+import pytest
+import s3_pb2
+import trustme
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
+from s3_pb2_grpc import BucketServiceStub
+
+from rs3gw.rpc.server import Server, TLSFiles
+from rs3gw.rpc.servicers import SERVICES
+
+from .conftest import BEARER, etag, gateway, info_of
+
+HEAD = s3_pb2.HeadBucketRequest(bucket="bucket")
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def code_of(call) -> str:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value.code().name
+
+
+async def test_an_object_comes_back_as_it_went(ask):
+    put = await ask.put_object("key", b"hello", content_type="text/plain", metadata={"colour": "blue"})
+    (got,) = await ask.get("key")
+
+    assert (got.data, got.content_type, got.content_length) == (b"hello", "text/plain", 5)
+    assert dict(got.metadata) == {"colour": "blue"}
+    assert got.etag == put.etag == etag(b"hello")
+    assert got.last_modified.seconds > 1_700_000_000
+
+
+async def test_what_is_known_is_in_the_first_message_and_bytes_are_in_all(ask):
+    data = bytes(range(256)) * 10
+    await ask.put(
+        s3_pb2.PutObjectRequest(bucket="bucket", key="key"),
+        *(s3_pb2.PutObjectRequest(data=data[at : at + 100]) for at in range(0, len(data), 100)),
+    )
+    first, *others = await ask.get("key")
+
+    assert [len(message.data) for message in (first, *others)] == [1024, 1024, 512]
+    assert first.data + b"".join(message.data for message in others) == data
+    assert first.content_length == len(data)
+    assert all(message == s3_pb2.GetObjectResponse(data=message.data) for message in others)
+
+
+async def test_an_empty_object_is_one_message(ask):
+    await ask.put_object("empty")
+    (only,) = await ask.get("empty")
+
+    assert (only.data, only.content_length) == (b"", 0)
+    assert only.HasField("content_length")
+
+
+async def test_a_range_is_a_part_of_the_stream(ask):
+    await ask.put_object("key", b"0123456789")
+    (got,) = await ask.get("key", range="bytes=2-4")
+
+    assert (got.data, got.content_range) == (b"234", "bytes 2-4/10")
+
+
+async def test_a_wrong_checksum_leaves_nothing(ask):
+    wrong = s3_pb2.Checksums(sha256=base64.b64encode(hashlib.sha256(b"other").digest()).decode())
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ask.put_object("key", b"hello", checksums=wrong)
+
+    assert info_of(caught.value).reason == "BadDigest"
+    assert await ask.keys() == []
+
+
+async def test_a_refusal_has_a_code_a_reason_fields_and_a_request_id(ask):
+    call = ask.objects.HeadObject(s3_pb2.HeadObjectRequest(bucket="bucket", key="none"), metadata=BEARER)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    info = info_of(caught.value)
+
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert (info.reason, info.domain, info.metadata["Key"]) == ("NoSuchKey", "rs3gw", "none")
+    assert len(dict(await call.initial_metadata())["x-amz-request-id"]) == 16
+
+
+@pytest.mark.parametrize("shape", ["unary", "upload", "download"])
+async def test_every_call_tells_its_request_id(ask, shape):
+    await ask.put_object("key")
+    call = {
+        "unary": lambda: ask.buckets.HeadBucket(HEAD, metadata=BEARER),
+        "upload": lambda: ask.objects.PutObject(
+            iter([s3_pb2.PutObjectRequest(bucket="bucket", key="key")]), metadata=BEARER
+        ),
+        "download": lambda: ask.objects.GetObject(s3_pb2.GetObjectRequest(bucket="bucket", key="key"), metadata=BEARER),
+    }[shape]()
+
+    assert len(dict(await call.initial_metadata())["x-amz-request-id"]) == 16
+    if shape == "download":
+        await call.read()
+        assert await call.read() is grpc.aio.EOF
+    assert await call.code() is grpc.StatusCode.OK
+
+
+async def test_nobody_may_anything(ask):
+    """The server that starts, not an interceptor in isolation: without credentials every method is shut."""
+    for method in (method for service in SERVICES for method in service.methods):
+        if method.name == "DeleteObjects":
+            continue  # each object is judged by itself: the next test
+        path = f"/{method.containing_service.full_name}/{method.name}"
+        wire = b"\x0a\x06bucket" if "bucket" in method.input_type.fields_by_name else b""
+        if method.client_streaming:
+            call = ask.channel.stream_unary(path)(iter([wire]))
+        elif method.server_streaming:
+            call = ask.channel.unary_stream(path)(wire)
+        else:
+            call = ask.channel.unary_unary(path)(wire)
+
+        assert await call.code() is grpc.StatusCode.PERMISSION_DENIED, path
+
+
+async def test_nobody_may_remove_any_of_many(ask):
+    await ask.put_object("key")
+    asked = s3_pb2.DeleteObjectsRequest(bucket="bucket", objects=[s3_pb2.ObjectIdentifier(key="key")])
+
+    answer = await ask.objects.DeleteObjects(asked)
+
+    assert [failure.code for failure in answer.errors] == ["AccessDenied"]
+    assert await ask.keys() == ["key"]
+
+
+async def test_a_wrong_token_is_no_token(ask):
+    call = ask.buckets.HeadBucket(HEAD, metadata=(("authorization", "Bearer AKOWNER.0"),))
+
+    assert await code_of(call) == "UNAUTHENTICATED"
+
+
+@pytest.mark.parametrize("pause", [0, 0.001, 0.005, 0.02])
+async def test_an_upload_that_is_broken_off_leaves_nothing(ask, pause):
+    """A reset ends the stream of messages as a half-close does; taking one for the other keeps half an object."""
+
+    async def endless(number):
+        yield s3_pb2.PutObjectRequest(bucket="bucket", key=f"cut-{number}", data=b"x" * 100)
+        yield s3_pb2.PutObjectRequest(data=b"y" * 100_000)
+        await asyncio.sleep(60)
+
+    async def cut(number):
+        call = ask.objects.PutObject(endless(number), metadata=BEARER)
+        await asyncio.sleep(pause)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+
+    await asyncio.gather(*map(cut, range(16)))
+    await ask.put_object("whole")
+    await asyncio.sleep(0.05)
+
+    assert await ask.keys() == ["whole"]
+
+
+async def test_an_upload_whose_deadline_passes_leaves_nothing(ask):
+    async def endless():
+        yield s3_pb2.PutObjectRequest(bucket="bucket", key="late", data=b"x")
+        await asyncio.sleep(60)
+
+    call = ask.objects.PutObject(endless(), metadata=BEARER, timeout=0.05)
+
+    assert await code_of(call) == "DEADLINE_EXCEEDED"
+    assert await ask.keys() == []
+
+
+async def test_a_client_that_goes_silent_is_told(ask):
+    async def silent():
+        yield s3_pb2.PutObjectRequest(bucket="bucket", key="silent", data=b"x")
+        await asyncio.sleep(60)
+
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await ask.objects.PutObject(silent(), metadata=BEARER)
+
+    assert info_of(caught.value).reason == "RequestTimeout"
+    assert await ask.keys() == []
+
+
+async def test_a_refused_upload_is_not_read_to_its_end(ask):
+    async def endless():
+        yield s3_pb2.PutObjectRequest(bucket="nowhere", key="key", data=b"x")
+        await asyncio.sleep(60)
+
+    async with asyncio.timeout(5):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await ask.objects.PutObject(endless(), metadata=BEARER)
+
+    assert info_of(caught.value).reason == "NoSuchBucket"
+
+
+async def test_a_message_over_the_limit_is_refused_by_its_size(ask):
+    assert await code_of(ask.put_object("big", bytes(256 * 1024))) == "RESOURCE_EXHAUSTED"
+    assert await ask.keys() == []
+
+
+async def test_a_method_that_nobody_declared_is_unimplemented(ask):
+    assert await code_of(ask.raw("/s3.BucketService/PutBucketCors", b"")) == "UNIMPLEMENTED"
+
+
+async def test_a_field_that_nobody_declared_is_refused(ask):
+    call = ask.raw("/s3.BucketService/HeadBucket", HEAD.SerializeToString() + b"\xf8\x3f\x01")
+
+    assert await code_of(call) == "UNIMPLEMENTED"
+
+
+async def test_bytes_that_are_no_message_are_not_our_fault(ask):
+    assert await code_of(ask.raw("/s3.BucketService/HeadBucket", b"\xff")) == "INVALID_ARGUMENT"
+
+
+async def test_a_copy_without_a_source_is_not_our_fault(ask):
+    call = ask.objects.CopyObject(s3_pb2.CopyObjectRequest(bucket="bucket", key="key"), metadata=BEARER)
+
+    assert await code_of(call) == "INVALID_ARGUMENT"
+
+
+async def test_a_slow_reader_gets_everything(ask):
+    data = bytes(200_000)
+    await ask.put_object("key", data)
+    size = 0
+    async for message in ask.objects.GetObject(s3_pb2.GetObjectRequest(bucket="bucket", key="key"), metadata=BEARER):
+        size += len(message.data)
+        if size < 10_000:
+            await asyncio.sleep(0.01)
+
+    assert size == len(data)
+
+
+async def test_parts_become_an_object(ask):
+    address = {"bucket": "bucket", "key": "key"}
+    begun = await ask.uploads.CreateMultipartUpload(s3_pb2.CreateMultipartUploadRequest(**address), metadata=BEARER)
+    address["upload_id"] = begun.upload_id
+    part = await ask.uploads.UploadPart(
+        iter([s3_pb2.UploadPartRequest(**address, part_number=1), s3_pb2.UploadPartRequest(data=b"hello")]),
+        metadata=BEARER,
+    )
+    parts = [s3_pb2.CompletedPart(part_number=1, etag=part.etag)]
+    await ask.uploads.CompleteMultipartUpload(
+        s3_pb2.CompleteMultipartUploadRequest(**address, parts=parts), metadata=BEARER
+    )
+    (got,) = await ask.get("key")
+
+    assert got.data == b"hello"
+    assert got.etag.endswith('-1"')
+
+
+# The server itself -------------------------------------------------------------------------------------------
+
+
+async def test_health_is_told_of_every_service_until_the_server_stops(ask):
+    health = health_pb2_grpc.HealthStub(ask.channel)
+    names = ["", *(service.full_name for service in SERVICES)]
+    for name in names:
+        assert (await health.Check(health_pb2.HealthCheckRequest(service=name))).status == SERVING
+    watch = health.Watch(health_pb2.HealthCheckRequest(service=""))
+    assert (await watch.read()).status == SERVING
+
+    stopping = asyncio.create_task(ask.server.stop(0.2))
+
+    assert (await watch.read()).status == NOT_SERVING
+    await stopping
+
+
+async def test_a_call_under_way_is_finished_before_the_server_is_gone(ask):
+    async def slow():
+        yield s3_pb2.PutObjectRequest(bucket="bucket", key="key", data=b"a")
+        await asyncio.sleep(0.1)
+        yield s3_pb2.PutObjectRequest(data=b"b")
+
+    call = ask.objects.PutObject(slow(), metadata=BEARER)
+    await asyncio.sleep(0.03)
+    await ask.server.stop(5)
+
+    assert (await call).etag == etag(b"ab")
+
+
+async def test_a_call_that_does_not_end_is_cancelled_after_the_grace(ask):
+    async def endless():
+        yield s3_pb2.PutObjectRequest(bucket="bucket", key="key", data=b"a")
+        await asyncio.sleep(60)
+
+    call = ask.objects.PutObject(endless(), metadata=BEARER)
+    await asyncio.sleep(0.03)
+    await ask.server.stop(0.05)
+
+    assert await call.code() is not grpc.StatusCode.OK
+
+
+async def test_reflection_tells_every_method(ask):
+    address = f"127.0.0.1:{ask.server.port}"
+
+    def reflected():
+        with grpc.insecure_channel(address) as channel:
+            database = ProtoReflectionDescriptorDatabase(channel)
+            pool = DescriptorPool(database)
+            found = {name: pool.FindServiceByName(name) for name in database.get_services() if name.startswith("s3.")}
+            return {name: [method.name for method in service.methods] for name, service in found.items()}
+
+    assert await asyncio.to_thread(reflected) == {
+        service.full_name: [method.name for method in service.methods] for service in SERVICES
+    }
+
+
+async def test_a_port_that_is_taken_is_not_shared(ask):
+    """gRPC shares ports unless it is told not to: two servers would each get half of the calls."""
+    second = Server(gateway(), address=f"127.0.0.1:{ask.server.port}")
+
+    with pytest.raises((RuntimeError, OSError)):
+        await second.start()
+
+
+async def test_tls_carries_the_calls_where_there_is_a_certificate(tmp_path):
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost")
+    files = TLSFiles(certificate=tmp_path / "chain.pem", key=tmp_path / "key.pem")
+    files.certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(files.key)
+    server = Server(gateway(), address="127.0.0.1:0", tls=files)
+    await server.start()
+    trusted = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
+    try:
+        async with grpc.aio.secure_channel(f"localhost:{server.port}", trusted) as channel:
+            answer = await BucketServiceStub(channel).ListBuckets(s3_pb2.ListBucketsRequest(), metadata=BEARER)
+        assert not answer.buckets
+        async with grpc.aio.insecure_channel(f"localhost:{server.port}") as channel:
+            call = BucketServiceStub(channel).ListBuckets(s3_pb2.ListBucketsRequest(), metadata=BEARER)
+            assert await code_of(call) == "UNAVAILABLE"
+    finally:
+        await server.stop(0)
