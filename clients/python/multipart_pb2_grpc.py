@@ -99,7 +99,7 @@ class MultipartServiceServicer:
 
     def UploadPartCopy(self, request, context):
         """Make one part of an upload from an object, or from a range of it. Fails with NoSuchUpload, NoSuchKey,
-        PreconditionFailed, InvalidArgument. Needs s3:PutObject.
+        PreconditionFailed, InvalidArgument. Needs s3:PutObject, and s3:GetObject of the source.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

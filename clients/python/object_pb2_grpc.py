@@ -144,7 +144,8 @@ class ObjectServiceServicer:
 
     def CopyObject(self, request, context):
         """Make an object of another one, without its bytes passing through the client. Fails with NoSuchKey, NoSuchBucket,
-        PreconditionFailed, InvalidRequest for a copy onto itself that changes nothing. Needs s3:PutObject.
+        PreconditionFailed, InvalidRequest for a copy onto itself that changes nothing. Needs s3:PutObject, s3:GetObject of
+        the source, and the permissions for its tags where they are copied or set.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
