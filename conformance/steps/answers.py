@@ -62,13 +62,13 @@ def field_is_not(context: Any, name: str, value: str) -> None:
     assert not same(found, known(context.world, value)), f"{name} is {found!r}"
 
 
-@then("it has {name:Field}")
+@then("it tells its {name:Field}")
 def has_field(context: Any, name: str) -> None:
     answer = last(context.world)
     assert look_up(answer, name) not in (None, "", 0, []), f"there is no {name}, only {sorted(answer.fields)}"
 
 
-@then("it has no {name:Field}")
+@then("it tells no {name:Field}")
 def has_no_field(context: Any, name: str) -> None:
     found = look_up(last(context.world), name)
     assert found in (None, "", 0, [], {}, False), f"{name} is {found!r}"
@@ -88,7 +88,7 @@ def tags_are(context: Any) -> None:
     assert found == expected, f"they are {found}"
 
 
-@then("it has no tags")
+@then("there are no tags")
 def no_tags(context: Any) -> None:
     found = last(context.world).get("tag_set") or []
     assert not found, f"they are {found}"
