@@ -26,6 +26,18 @@ MIN_PING_MILLISECONDS = 10_000
 """A client may ping this often; more often is a flood."""
 
 
+CLIENT_MESSAGE_BYTES = 4 * 1024**2
+"""The largest message that a client takes unless it was told otherwise; it drops a call for a larger one."""
+ENVELOPE_BYTES = 64 * 1024
+"""Room in a message for what it holds besides a chunk: all that is known of an object, in the first."""
+
+
+def fitting(chunk_bytes: int, max_message_bytes: int) -> int:
+    """The chunk that was asked for, or the largest whose message our limit and every client's lets pass."""
+    largest = min(max_message_bytes, CLIENT_MESSAGE_BYTES)
+    return min(chunk_bytes, largest - min(ENVELOPE_BYTES, largest // 2))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TLSFiles:
     """A certificate chain and its key, PEM."""
@@ -62,7 +74,12 @@ class Call:
 
 
 class Server:
-    """A gRPC server over a gateway, started and stopped once."""
+    """
+    A gRPC server over a gateway, started and stopped once.
+
+    ``chunk_bytes`` is the most of an object that one message of a download carries; it is less where messages are
+    limited to less.  ``idle_seconds`` is how long a client that is sending may be silent.
+    """
 
     def __init__(
         self,
@@ -77,7 +94,10 @@ class Server:
         self._address = address
         self._tls = tls
         self._servicer = Servicer(
-            gateway=gateway, chunk_bytes=chunk_bytes, idle_seconds=idle_seconds, is_secure=tls is not None
+            gateway=gateway,
+            chunk_bytes=fitting(chunk_bytes, max_message_bytes),
+            idle_seconds=idle_seconds,
+            is_secure=tls is not None,
         )
         self._options = (
             ("grpc.max_receive_message_length", max_message_bytes),

@@ -17,10 +17,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from s3_pb2_grpc import BucketServiceStub
 
-from rs3gw.rpc.server import Server, TLSFiles
+from rs3gw.rpc.server import CLIENT_MESSAGE_BYTES, ENVELOPE_BYTES, Server, TLSFiles, fitting
 from rs3gw.rpc.servicers import SERVICES
 
-from .conftest import BEARER, etag, gateway, info_of
+from .conftest import BEARER, Asking, etag, gateway, info_of
 
 HEAD = s3_pb2.HeadBucketRequest(bucket="bucket")
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -310,6 +310,37 @@ async def test_reflection_tells_every_method(ask):
     assert await asyncio.to_thread(reflected) == {
         service.full_name: [method.name for method in service.methods] for service in SERVICES
     }
+
+
+@pytest.mark.parametrize(
+    ("chunk_bytes", "max_message_bytes", "fits"),
+    [
+        (64 * 1024, 64 * 1024**2, 64 * 1024),
+        (4 * 1024**2, 64 * 1024**2, CLIENT_MESSAGE_BYTES - ENVELOPE_BYTES),
+        (1024**2, 1024**2, 1024**2 - ENVELOPE_BYTES),
+        (64 * 1024, 64 * 1024, 32 * 1024),
+    ],
+    ids=["the defaults", "more than a client takes", "as much as a message may be", "the smallest message"],
+)
+def test_a_chunk_is_no_larger_than_its_message_may_be(chunk_bytes, max_message_bytes, fits):
+    assert fitting(chunk_bytes, max_message_bytes) == fits
+
+
+async def test_a_client_that_was_told_nothing_takes_the_largest_chunks():
+    server = Server(gateway(), address="127.0.0.1:0", chunk_bytes=4 * 1024**2)
+    await server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            ask = Asking(server, channel)
+            await ask.buckets.CreateBucket(s3_pb2.CreateBucketRequest(bucket="bucket"), metadata=BEARER)
+            half = bytes(3 * 1024**2)
+            await ask.put(
+                s3_pb2.PutObjectRequest(bucket="bucket", key="key", data=half, metadata={"a": "x" * 2000}),
+                s3_pb2.PutObjectRequest(data=half),
+            )
+            assert sum(len(message.data) for message in await ask.get("key")) == 2 * len(half)
+    finally:
+        await server.stop(0)
 
 
 async def test_a_port_that_is_taken_is_not_shared(ask):
