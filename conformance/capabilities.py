@@ -25,6 +25,7 @@ CAPABILITIES: dict[str, str] = {
     "multipart-checksums": "Parts and whole uploads carry checksums.",
     "object-attributes": "The attributes of an object and its parts can be asked for.",
     "object-tagging": "Objects carry tags.",
+    "old-listing": "Objects can be listed in the first form of the listing.",
     "other-protocol": "The target speaks a second protocol over the same objects.",
     "part-numbers": "One part of an object can be read by its number.",
     "policies": "Buckets carry policies, and they are judged.",

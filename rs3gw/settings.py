@@ -17,6 +17,8 @@ from typing import Any
 
 import click
 
+from rs3gw.auth.credentials import MIN_SECRET_LENGTH
+
 PREFIX = "RS3GW_"
 
 DEVELOPMENT_ACCESS_KEY = "rs3gwdevelopment"
@@ -170,9 +172,6 @@ class Settings:
     def grpc_addr(self) -> Address:
         """Where gRPC listens."""
         return Address(self.bind_addr.host, self.grpc_port)
-
-
-MIN_SECRET_LENGTH = 8
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

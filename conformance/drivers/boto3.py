@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from urllib.parse import unquote
 
 import boto3
 import botocore
@@ -61,6 +62,10 @@ class Boto3:
 
     def perform(self, operation: str, *, sink: Sink | None = None, **fields: Any) -> Answer:
         body = fields.pop("body", None)
+        if "copy_source" in fields:
+            # boto3 encodes a source by itself; here it comes as it stands on the wire.
+            path, suffix, version = fields["copy_source"].partition("?versionId=")
+            fields["copy_source"] = unquote(path) + suffix + version
         parameters = model.to_members(model.operation(operation).input_shape, fields)
         if body is not None:
             parameters["Body"] = _readable(body)

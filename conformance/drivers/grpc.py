@@ -48,7 +48,7 @@ ARRIVAL_SECONDS = 0.05
 RENAMED = {"ListObjectsV2": "ListObjects"}
 """gRPC has the second form of the listing only, under the name of the first."""
 
-LACKS = {"presigned", "wire", "unknown-requests"}
+LACKS = {"old-listing", "presigned", "wire", "unknown-requests"}
 """What gRPC has no words for: links to follow, requests written by hand, operations without an rpc."""
 
 TOKEN_PURPOSE = b"rs3gw bearer token v1"

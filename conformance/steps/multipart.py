@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from behave import given, then, when
 
-from conformance.drivers.bodies import Pattern
+from conformance.drivers.bodies import Measure, Pattern
 from conformance.steps.access import actor
 from conformance.steps.answers import last
 from conformance.steps.objects import source_of
@@ -39,13 +41,22 @@ def a_part(context: Any, number: int, content: bytes | Pattern) -> None:
         "UploadPart", **address(world), part_number=number, body=content, **options(world, context.table)
     )
     world.notes["parts"][number] = {"part_number": number, "etag": answer["etag"]}
-    if answer.get("checksums") and world.notes.get("checksums"):
-        world.notes["parts"][number]["checksums"] = answer["checksums"]
 
 
-@given("the upload's parts carry checksums")
-def parts_carry(context: Any) -> None:
-    context.world.notes["checksums"] = True
+@given("part {number:d} is {content:Content}, sent with its CRC32")
+def a_part_with_checksum(context: Any, number: int, content: bytes | Pattern) -> None:
+    world = context.world
+    checksums = {"crc32": crc32_of(content)}
+    answer = world.must("UploadPart", **address(world), part_number=number, body=content, checksums=checksums)
+    world.notes["parts"][number] = {"part_number": number, "etag": answer["etag"], "checksums": checksums}
+
+
+def crc32_of(content: bytes | Pattern) -> str:
+    """The CRC32 of a content, in base64."""
+    value = 0
+    for chunk in content if isinstance(content, Pattern) else [content]:
+        value = zlib.crc32(chunk, value)
+    return base64.b64encode(value.to_bytes(4, "big")).decode()
 
 
 @when("I begin an upload of {key:Key}")
@@ -228,11 +239,16 @@ def uploads_are(context: Any, text: str) -> None:
     assert found == expected, f"they are of {found}"
 
 
+@then("all uploads together are of {text:Q}")
+def uploads_together(context: Any, text: str) -> None:
+    found = [key for page in context.world.notes["pages"] for key in page]
+    expected = [piece.strip() for piece in text.split(",")]
+    assert found == expected, f"they are of {found}"
+
+
 @then("{key:Key} holds the parts of {size:d} MiB in the order {numbers:Q}")
 def holds_parts(context: Any, key: str, size: int, numbers: str) -> None:
     world = context.world
-    from conformance.drivers.bodies import Measure
-
     expected = Measure()
     for number in numbers.split(","):
         for chunk in Pattern(size * MIB, int(number)):

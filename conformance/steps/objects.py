@@ -273,6 +273,18 @@ def attribute_parts(context: Any, count: int, shown: int) -> None:
     assert len(parts.get("parts") or ()) == shown, parts
 
 
+# What is not offered -----------------------------------------------------------------------------------------
+
+
+@when("I ask for {operation:w}")
+def ask_for(context: Any, operation: str) -> None:
+    world = context.world
+    fields = {"bucket": world.bucket}
+    if operation.startswith("GetObject") and operation != "GetObjectLockConfiguration":
+        fields["key"] = "thing"
+    world.ask(operation, **fields)
+
+
 # Many at once ------------------------------------------------------------------------------------------------
 
 

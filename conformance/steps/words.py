@@ -61,7 +61,7 @@ def content(text: str) -> bytes | Pattern:
     return Pattern(int(number) * MIB, int(seed[-1]) if seed else 0)
 
 
-@parse.with_pattern(r"[a-z][a-z ]*[a-z0-9]")
+@parse.with_pattern(r"[a-z][a-z0-9 ]*[a-z0-9]")
 def field(text: str) -> str:
     """The name of a field of an answer, or of a value in one of its groups."""
     return text
@@ -85,13 +85,15 @@ def known(world: World, text: str) -> Any:
     if moment:
         span = timedelta(**{moment[2]: int(moment[1])})
         return datetime.now(UTC) + (-span if moment[3] == "ago" else span)
-    return unescape(text[1:-1] if len(text) > 1 and text[0] == text[-1] == '"' else text)
+    return unescape(text)
 
 
 TEXTS = {"if_match", "if_none_match", "continuation_token", "content_md5", "part_number_marker", "prefix", "delimiter"}
 """Fields whose values stay text even where they look like a number."""
 
 GROUPS = {"metadata": "metadata", "checksum": "checksums"}
+PLAIN = {"metadata directive", "checksum algorithm", "checksum type", "checksum mode"}
+"""Fields whose names begin as a group's members do."""
 
 
 def options(world: World, table: Any) -> dict[str, Any]:
@@ -101,9 +103,11 @@ def options(world: World, table: Any) -> dict[str, Any]:
     if table is None:
         return found
     for row in [table.headings, *(list(row) for row in table)]:
-        name, value = row[0], known(world, row[1])
+        # Quotes in a table keep a number text.
+        is_quoted = len(row[1]) > 1 and row[1][0] == row[1][-1] == '"'
+        name, value = row[0], unescape(row[1][1:-1]) if is_quoted else known(world, row[1])
         group, _, member = name.partition(" ")
-        if group in GROUPS and member and name not in ("checksum algorithm", "checksum type", "checksum mode"):
+        if group in GROUPS and member and name not in PLAIN:
             found.setdefault(GROUPS[group], {})[member] = str(value)
         elif group == "tag" and member:
             tags.append((member, str(value)))
@@ -125,7 +129,7 @@ def rows(table: Any) -> list[list[str]]:
 def look_up(answer: Answer, name: str) -> Any:
     """A field of an answer by its spaced name; None where the answer has none."""
     group, _, member = name.partition(" ")
-    if group in GROUPS and member and name not in ("checksum type", "checksum algorithm"):
+    if group in GROUPS and member and name not in PLAIN:
         return (answer.get(GROUPS[group]) or {}).get(member)
     return answer.get(name.replace(" ", "_"))
 

@@ -42,7 +42,7 @@ Feature: Links signed ahead of their time
     Scenario: For longer than a week
       Given a bucket
       And "greeting" holds "hello"
-      And a link to read "greeting" that lives 604801 seconds
+      And a link to read "greeting" that lives 691200 seconds
       When I follow the link
       Then it is refused with AuthorizationQueryParametersError
 

@@ -166,8 +166,11 @@ class Authority:
         if left < 0:
             expires = iso(datetime.fromtimestamp(int(shown.expires), UTC))
             raise RequestExpired(expires=expires, server_time=iso(now))
+        # Version 2 itself knows no bound; a link that lives for years would be one for all that.
         if left > MAX_EXPIRES_SECONDS + MAX_SKEW.total_seconds():
-            raise AccessDenied(message=f"A presigned URL lives {MAX_EXPIRES_SECONDS} seconds at most.")
+            raise AuthorizationQueryParametersError(
+                message=f"Expires must be less than a week ({MAX_EXPIRES_SECONDS} seconds) from now"
+            )
         credential = self._credentials.get(shown.access_key)
         if credential is None:
             raise InvalidAccessKeyId(aws_access_key_id=shown.access_key)

@@ -13,18 +13,20 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/amazon-s3-policy-keys.html
 from __future__ import annotations
 
 import base64
-import binascii
 import ipaddress
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import Enum
 from functools import lru_cache
+from operator import eq, ge, gt, le, lt
 from typing import Any
 
 from rs3gw.auth.credentials import Identity
+from rs3gw.auth.patterns import Filled, Pattern, Variable, matches, matches_arn, take_apart, text_of
 from rs3gw.errors import AccessDenied, MalformedPolicy
 from rs3gw.operations.checks import ACCOUNT
 
@@ -52,6 +54,9 @@ KEYS = frozenset(
 KEYED = frozenset(("s3:existingobjecttag", "s3:requestobjecttag"))
 """Keys that name a tag after a slash."""
 
+MULTIVALUED = frozenset(("s3:requestobjecttagkeys",))
+"""Keys that may have several values in one request; a variable cannot stand for one."""
+
 
 class Decision(Enum):
     """What a policy says of a request."""
@@ -62,16 +67,29 @@ class Decision(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Operator:
+    """
+    What a condition does with one value of the request and one of the policy.
+
+    A negated one is its twin's contrary over all the values of the policy.  ``reads`` raises ValueError for a value
+    that a policy cannot mean.
+    """
+
+    judge: Callable[[str, Filled], bool]
+    reads: Callable[[str], object] = str
+    is_negated: bool = False
+    has_wildcards: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Test:
-    """One line of a Condition: an operator, a key, and the values that it may be."""
+    """One line of a Condition: an operator, a key, and the values that it may be; ``operator`` is None for Null."""
 
     key: str
-    values: tuple[str, ...]
-    judge: Callable[[str, str], bool]
-    is_negated: bool
+    values: tuple[Pattern, ...]
+    operator: Operator | None
     if_exists: bool
     quantifier: str
-    is_null: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +99,9 @@ class Statement:
     allows: bool
     principals: tuple[str, ...]
     not_principals: tuple[str, ...] | None
-    actions: tuple[str, ...]
+    actions: tuple[Pattern, ...]
     is_not_action: bool
-    resources: tuple[str, ...]
+    resources: tuple[Pattern, ...]
     is_not_resource: bool
     tests: tuple[Test, ...]
 
@@ -94,6 +112,8 @@ class Policy:
 
     statements: tuple[Statement, ...]
 
+
+ARN = "arn:aws:s3:::"
 
 # What it may say ---------------------------------------------------------------------------------------------
 
@@ -106,12 +126,11 @@ def parse(text: str, *, bucket: str | None = None) -> Policy:
     """
     policy = _parse(text)
     if bucket is not None:
-        own = f"arn:aws:s3:::{bucket}"
         for statement in policy.statements:
             for resource in statement.resources:
-                name = resource.removeprefix("arn:aws:s3:::").partition("/")[0]
-                if resource != "*" and resource != own and name != bucket and not matches(name, bucket):
-                    raise MalformedPolicy(message=f"Policy has invalid resource: {resource}")
+                name = resource.text.removeprefix(ARN).partition("/")[0]
+                if not _is_named(_pattern(name), bucket):
+                    raise MalformedPolicy(message=f"Policy has invalid resource: {resource.text}")
     return policy
 
 
@@ -120,7 +139,7 @@ def _parse(text: str) -> Policy:
     if len(text.encode("utf-8", "surrogatepass")) > MAX_POLICY_BYTES:
         raise MalformedPolicy(message=f"A policy has at most {MAX_POLICY_BYTES} bytes.")
     try:
-        said = json.loads(text, object_pairs_hook=_distinct)
+        said = json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_number)
     except (ValueError, RecursionError) as fault:
         if isinstance(fault, _Twice):
             raise MalformedPolicy(message=f"The element {fault} stands twice.") from fault
@@ -158,6 +177,10 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _no_number(constant: str) -> float:
+    raise ValueError(f"{constant} is not JSON")
+
+
 def _only(said: Mapping[str, Any], allowed: set[str], where: str) -> None:
     unknown = sorted(said.keys() - allowed)
     if unknown:
@@ -190,15 +213,15 @@ def _statement(said: Any, *, has_variables: bool) -> Statement:
             raise MalformedPolicy(message=f"Policy has invalid action: {name}")
     resources = _strings(said[resource], resource)
     for name in resources:
-        if name != "*" and not name.startswith("arn:aws:s3:::"):
+        if name != "*" and not name.startswith(ARN):
             raise MalformedPolicy(message=f"Policy has invalid resource: {name}")
     return Statement(
         allows=said["Effect"] == "Allow",
         principals=principals if principal == "Principal" else (),
         not_principals=principals if principal == "NotPrincipal" else None,
-        actions=tuple(name.lower() for name in actions),
+        actions=tuple(_pattern(name.lower()) for name in actions),
         is_not_action=action == "NotAction",
-        resources=resources,
+        resources=tuple(_pattern(name, has_variables=has_variables) for name in resources),
         is_not_resource=resource == "NotResource",
         tests=tuple(_tests(said.get("Condition", {}), has_variables=has_variables)),
     )
@@ -232,11 +255,26 @@ def _principals(said: Any) -> tuple[str, ...]:
     return found
 
 
+def _pattern(text: str, *, has_wildcards: bool = True, has_variables: bool = False) -> Pattern:
+    # Version 2008-10-17 has no variables: what looks like one is text.
+    try:
+        found = take_apart(text, has_wildcards=has_wildcards, has_variables=has_variables)
+    except ValueError as fault:
+        raise MalformedPolicy(message=f"Policy has an invalid variable: {fault}") from fault
+    for piece in found.pieces:
+        if isinstance(piece, Variable) and piece.key not in KEYS - MULTIVALUED:
+            raise MalformedPolicy(message=f"Policy has an invalid variable: {piece.key} in {text}")
+    return found
+
+
 # Conditions --------------------------------------------------------------------------------------------------
 
 
 def _number(text: str) -> float:
-    return float(text)
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number to compare with")
+    return number
 
 
 def _date(text: str) -> float:
@@ -246,55 +284,72 @@ def _date(text: str) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _is_within(address: str, network: str) -> bool:
-    found, block = ipaddress.ip_address(address), ipaddress.ip_network(network, strict=False)
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None and block.version == 4:
-        found = found.ipv4_mapped
-    return found in block
-
-
-def _arn_like(found: str, pattern: str) -> bool:
-    left, right = found.split(":", 5), pattern.split(":", 5)
-    return len(left) == len(right) and all(matches(each, other) for other, each in zip(left, right, strict=True))
+def _truth(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(f"{text} is neither true nor false")
+    return text.lower() == "true"
 
 
 def _bytes(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
 
 
-def _compare(read: Callable[[str], Any], how: Callable[[Any, Any], bool]) -> Callable[[str, str], bool]:
-    return lambda found, wanted: how(read(found), read(wanted))
+def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(text, strict=False)
 
 
-# Each operator judges one value of the request (first) by one of the policy (second); a negated one is its twin's
-# contrary over all the values of the policy.
-OPERATORS: Mapping[str, tuple[Callable[[str, str], bool], bool, Callable[[str], object]]] = {
-    "StringEquals": (lambda found, wanted: found == wanted, False, str),
-    "StringNotEquals": (lambda found, wanted: found == wanted, True, str),
-    "StringEqualsIgnoreCase": (lambda found, wanted: found.lower() == wanted.lower(), False, str),
-    "StringNotEqualsIgnoreCase": (lambda found, wanted: found.lower() == wanted.lower(), True, str),
-    "StringLike": (lambda found, wanted: matches(wanted, found), False, str),
-    "StringNotLike": (lambda found, wanted: matches(wanted, found), True, str),
-    "NumericEquals": (_compare(_number, lambda found, wanted: found == wanted), False, _number),
-    "NumericNotEquals": (_compare(_number, lambda found, wanted: found == wanted), True, _number),
-    "NumericLessThan": (_compare(_number, lambda found, wanted: found < wanted), False, _number),
-    "NumericLessThanEquals": (_compare(_number, lambda found, wanted: found <= wanted), False, _number),
-    "NumericGreaterThan": (_compare(_number, lambda found, wanted: found > wanted), False, _number),
-    "NumericGreaterThanEquals": (_compare(_number, lambda found, wanted: found >= wanted), False, _number),
-    "DateEquals": (_compare(_date, lambda found, wanted: found == wanted), False, _date),
-    "DateNotEquals": (_compare(_date, lambda found, wanted: found == wanted), True, _date),
-    "DateLessThan": (_compare(_date, lambda found, wanted: found < wanted), False, _date),
-    "DateLessThanEquals": (_compare(_date, lambda found, wanted: found <= wanted), False, _date),
-    "DateGreaterThan": (_compare(_date, lambda found, wanted: found > wanted), False, _date),
-    "DateGreaterThanEquals": (_compare(_date, lambda found, wanted: found >= wanted), False, _date),
-    "Bool": (lambda found, wanted: found.lower() == wanted.lower(), False, str),
-    "BinaryEquals": (_compare(_bytes, lambda found, wanted: found == wanted), False, _bytes),
-    "IpAddress": (_is_within, False, lambda text: ipaddress.ip_network(text, strict=False)),
-    "NotIpAddress": (_is_within, True, lambda text: ipaddress.ip_network(text, strict=False)),
-    "ArnEquals": (_arn_like, False, str),
-    "ArnLike": (_arn_like, False, str),
-    "ArnNotEquals": (_arn_like, True, str),
-    "ArnNotLike": (_arn_like, True, str),
+def _is_within(address: str, network: str) -> bool:
+    found, block = ipaddress.ip_address(address), _network(network)
+    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is not None and block.version == 4:
+        found = found.ipv4_mapped
+    return found in block
+
+
+def _is_like(found: str, wanted: Filled) -> bool:
+    return matches(wanted, found)
+
+
+def _is_arn_like(found: str, wanted: Filled) -> bool:
+    return matches_arn(wanted, found)
+
+
+def _by_text(how: Callable[[str, str], bool]) -> Callable[[str, Filled], bool]:
+    return lambda found, wanted: how(found, text_of(wanted))
+
+
+def _by(read: Callable[[str], Any], how: Callable[[Any, Any], bool]) -> Callable[[str, Filled], bool]:
+    return lambda found, wanted: how(read(found), read(text_of(wanted)))
+
+
+def _folded(text: str) -> str:
+    return text.casefold()
+
+
+def _twins(name: str, negated: str, operator: Operator) -> dict[str, Operator]:
+    return {name: operator, negated: replace(operator, is_negated=True)}
+
+
+def _ordered(kind: str, read: Callable[[str], Any]) -> dict[str, Operator]:
+    return {
+        **_twins(f"{kind}Equals", f"{kind}NotEquals", Operator(_by(read, eq), read)),
+        f"{kind}LessThan": Operator(_by(read, lt), read),
+        f"{kind}LessThanEquals": Operator(_by(read, le), read),
+        f"{kind}GreaterThan": Operator(_by(read, gt), read),
+        f"{kind}GreaterThanEquals": Operator(_by(read, ge), read),
+    }
+
+
+OPERATORS: Mapping[str, Operator] = {
+    **_twins("StringEquals", "StringNotEquals", Operator(_by_text(eq))),
+    **_twins("StringEqualsIgnoreCase", "StringNotEqualsIgnoreCase", Operator(_by(_folded, eq))),
+    **_twins("StringLike", "StringNotLike", Operator(_is_like, has_wildcards=True)),
+    **_ordered("Numeric", _number),
+    **_ordered("Date", _date),
+    "Bool": Operator(_by(_truth, eq), _truth),
+    "BinaryEquals": Operator(_by(_bytes, eq), _bytes),
+    **_twins("IpAddress", "NotIpAddress", Operator(_by_text(_is_within), _network)),
+    **_twins("ArnEquals", "ArnNotEquals", Operator(_is_arn_like, has_wildcards=True)),
+    **_twins("ArnLike", "ArnNotLike", Operator(_is_arn_like, has_wildcards=True)),
 }
 
 _QUANTIFIERS = ("ForAnyValue", "ForAllValues")
@@ -328,44 +383,30 @@ def _test(
     if operator == "Null":
         if if_exists or quantifier or any(text not in ("true", "false") for text in texts):
             raise MalformedPolicy(message="Null is true or false.")
-        return Test(key, texts, lambda found, wanted: found == wanted, False, False, "", is_null=True)
+        return Test(key, tuple(_pattern(text) for text in texts), None, False, "")
     if operator not in OPERATORS:
         raise MalformedPolicy(message=f"Invalid Condition type : {spelled}")
-    judge, is_negated, reads = OPERATORS[operator]
-    for text in texts:
-        if has_variables and "${" in text:
-            _check_variables(text)
-            continue
+    meant = OPERATORS[operator]
+    return Test(
+        key,
+        tuple(_value(spelled, key, text, meant, has_variables=has_variables) for text in texts),
+        meant,
+        if_exists,
+        quantifier,
+    )
+
+
+def _value(spelled: str, key: str, text: str, operator: Operator, *, has_variables: bool) -> Pattern:
+    value = _pattern(text, has_wildcards=operator.has_wildcards, has_variables=has_variables)
+    if value.filled is not None:
         try:
-            reads(text)
-        except (ValueError, binascii.Error) as fault:
+            operator.reads(text_of(value.filled))
+        except ValueError as fault:
             raise MalformedPolicy(message=f"Invalid value for {spelled} of {key}: {text}") from fault
-    return Test(key, texts, judge, is_negated, if_exists, quantifier)
-
-
-_VARIABLE = re.compile(r"\$\{([^}]*)\}")
-
-
-def _check_variables(text: str) -> None:
-    for name in _VARIABLE.findall(text):
-        if name not in "*?$" and name.partition(",")[0].strip().lower() not in KEYS:
-            raise MalformedPolicy(message=f"Policy has an invalid variable: ${{{name}}}")
+    return value
 
 
 # What it decides ---------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=4096)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    pieces = (".*" if part == "*" else "." if part == "?" else re.escape(part) for part in re.split(r"([*?])", pattern))
-    return re.compile("".join(pieces), re.DOTALL)
-
-
-def matches(pattern: str, text: str) -> bool:
-    """Whether a text is what a pattern of ``*`` and ``?`` says, all of it."""
-    if pattern == "*":
-        return True
-    return _compiled(re.sub(r"\*+", "*", pattern)).fullmatch(text) is not None
 
 
 def evaluate(policy: Policy, identity: Identity, action: str, resource: str, context: Context) -> Decision:
@@ -386,12 +427,16 @@ def _applies(statement: Statement, identity: Identity, action: str, resource: st
             return False
     elif not _names(statement.principals, identity):
         return False
-    if any(matches(pattern, action) for pattern in statement.actions) == statement.is_not_action:
+    if any(_is_named(each, action, known) for each in statement.actions) == statement.is_not_action:
         return False
-    is_named = any(matches(known.expand(pattern), resource) for pattern in statement.resources)
-    if is_named == statement.is_not_resource:
+    if any(_is_named(each, resource, known) for each in statement.resources) == statement.is_not_resource:
         return False
     return all(_holds(test, known) for test in statement.tests)
+
+
+def _is_named(pattern: Pattern, text: str, known: _Known | None = None) -> bool:
+    filled = pattern.filled if known is None else pattern.fill(known.value)
+    return filled is not None and matches(filled, text)
 
 
 def _names(principals: Sequence[str], identity: Identity) -> bool:
@@ -439,38 +484,34 @@ class _Known:
             return "Anonymous" if identity.is_anonymous else "User"
         return self._context.get(name)
 
-    def expand(self, pattern: str) -> str:
-        """A pattern with its variables replaced; one that has no value matches nothing."""
-        if "${" not in pattern:
-            return pattern
-        return _VARIABLE.sub(self._value, pattern)
-
-    def _value(self, match: re.Match[str]) -> str:
-        name, comma, default = match[1].partition(",")
-        if name in ("*", "?", "$"):
-            return name
-        found = self.values(name.strip())
-        if found is not None:
-            return found[0]
-        return default.strip().strip("'") if comma else "\0"
+    def value(self, key: str) -> str | None:
+        """The value of a key that has one at most."""
+        found = self.values(key)
+        return None if found is None else found[0]
 
 
 def _holds(test: Test, known: _Known) -> bool:
-    found = known.values(test.key)
-    if test.is_null:
-        return str(found is None).lower() in test.values
+    found, operator = known.values(test.key), test.operator
+    if operator is None:
+        return str(found is None).lower() in [value.text for value in test.values]
     if found is None:
-        # A missing key satisfies the negated operators, …IfExists and ForAllValues, and nothing else.
-        return test.if_exists or test.is_negated or test.quantifier == "ForAllValues"
-    wanted = [known.expand(value) for value in test.values]
-    judged = [any(_judge(test, each, value) for value in wanted) != test.is_negated for each in found]
+        # ForAllValues holds of none, ForAnyValue of none never, …IfExists or not; elsewhere a missing key differs
+        # from everything.
+        if test.quantifier:
+            return test.quantifier == "ForAllValues"
+        return test.if_exists or operator.is_negated
+    wanted = [value.fill(known.value) for value in test.values]
+    judged = [any(_judge(operator, each, value) for value in wanted) != operator.is_negated for each in found]
     return any(judged) if test.quantifier == "ForAnyValue" else all(judged)
 
 
-def _judge(test: Test, found: str, wanted: str) -> bool:
+def _judge(operator: Operator, found: str, wanted: Filled | None) -> bool:
+    if wanted is None:
+        # A variable without a value is equal to nothing and like nothing.
+        return False
     try:
-        return test.judge(found, wanted)
-    except (ValueError, binascii.Error):
+        return operator.judge(found, wanted)
+    except ValueError:
         # What is no number, date or address is equal to none and within none.
         return False
 

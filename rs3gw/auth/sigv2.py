@@ -12,7 +12,7 @@ import base64
 import hmac
 
 from rs3gw.auth.evidence import PresignedV2
-from rs3gw.auth.sigv4 import decoded
+from rs3gw.auth.sigv4 import decoded, folded
 
 # The parameters that the canonical resource has; whatever else a query says is not signed.
 SUBRESOURCES = frozenset(
@@ -31,7 +31,7 @@ def string_to_sign(shown: PresignedV2) -> str:
     amz = sorted((name, value) for name, value in headers.items() if name.startswith("x-amz-"))
     amz += sorted((name, decoded(value)) for name, value in shown.query if name.startswith("x-amz-"))
     lines = [shown.method, headers.get("content-md5", ""), headers.get("content-type", ""), shown.expires]
-    lines += [f"{name}:{' '.join(value.split())}" for name, value in sorted(amz)]
+    lines += [f"{name}:{folded(value)}" for name, value in sorted(amz)]
     return "\n".join([*lines, _resource(shown)])
 
 

@@ -11,31 +11,31 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from urllib.parse import quote, unquote, unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 from rs3gw.auth.evidence import Scope, Signature
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 
-UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-
 
 def canonical_path(path: str) -> str:
     """
     The path with every byte but the unreserved and the slash percent-encoded, once.
 
-    A client may send a character raw that it signed encoded, so the path is decoded first.  A plain path is
-    what it is: most are, and the check costs a tenth of the work.
+    A client may send a character raw that it signed encoded, so the path is decoded first; raw bytes beyond ASCII
+    stand in it as Latin-1, as the wire has them.  A plain path is what it is: most are, and the check costs a tenth
+    of the work.
     """
-    if all(map(_PLAIN_PATH.__contains__, path)):
+    if _PLAIN_PATH(path):
         return path
-    return quote(unquote_to_bytes(path), safe="/-._~")
+    return quote(unquote_to_bytes(path.encode("latin-1")), safe="/-._~")
 
 
-_PLAIN_PATH = UNRESERVED | {"/"}
+_PLAIN_PATH = re.compile(r"[A-Za-z0-9\-._~/]*\Z").match
 
 
 def canonical_query(pairs: Sequence[tuple[str, str]]) -> str:
@@ -49,17 +49,30 @@ def canonical_query(pairs: Sequence[tuple[str, str]]) -> str:
 
 def decoded(text: str) -> str:
     """A piece of a query, percent-decoded; bytes that are no UTF-8 survive in disguise."""
-    return unquote(text.replace("+", " "), errors="surrogateescape")
+    return _octets(text).decode("utf-8", "surrogateescape")
 
 
 def _encoded(text: str) -> str:
+    return quote(_octets(text), safe="-._~")
+
+
+def _octets(text: str) -> bytes:
     # A plus stands for a space in what some clients send (and for %20 in what they sign).
-    return quote(decoded(text), safe="-._~", errors="surrogateescape")
+    return unquote_to_bytes(text.replace("+", " ").encode("latin-1"))
 
 
 def canonical_headers(headers: Mapping[str, str], signed: Sequence[str]) -> str:
     """One line a signed header, its name in lower case, its value trimmed with runs of spaces folded into one."""
-    return "".join([f"{name}:{' '.join(headers.get(name, '').split())}\n" for name in signed])
+    return "".join([f"{name}:{folded(headers.get(name, ''))}\n" for name in signed])
+
+
+def folded(value: str) -> str:
+    """A header's value, trimmed, with runs of white space folded into one space."""
+    if value.isascii():
+        return " ".join(value.split())
+    # Only what is white space in ASCII is folded: a no-break space in metadata is text, and signed as it is.
+    octets = value.encode("utf-8", "surrogateescape")
+    return b" ".join(octets.split()).decode("utf-8", "surrogateescape")
 
 
 def canonical_request(shown: Signature) -> str:

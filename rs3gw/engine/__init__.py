@@ -1,1 +1,1 @@
-"""Where bytes live: buckets, objects and uploads, durable before acknowledged.  It knows no protocol and no identity."""
+"""Where bytes live: buckets, objects and uploads, durable before acknowledged; no protocol, no identity."""

@@ -11,8 +11,8 @@ import re
 from rs3gw.engine.ports import NULL_VERSION
 from rs3gw.errors import InvalidArgument, NoSuchVersion
 
-# S3's version ids are opaque; those that it makes have 32 of these characters.
-_VERSION_ID = re.compile(r"[A-Za-z0-9._-]{32}\Z")
+# S3's version ids are opaque; those that it makes have 32 of these characters or more.
+_VERSION_ID = re.compile(r"[A-Za-z0-9._+/-]{32,1024}\Z")
 
 
 def judge_version(key: str, version_id: str | None) -> None:

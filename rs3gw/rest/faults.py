@@ -16,6 +16,9 @@ from rs3gw.rest.xml import escape
 XML = (b"content-type", b"application/xml")
 HOST_ID = "rs3gw"
 
+# A listing has to give a key back and writes what XML cannot say as S3 does; an error only has to be read.
+_UNSPEAKABLE = {code: "\ufffd" for code in range(32) if chr(code) not in "\t\n\r"}
+
 
 def answer(fault: S3Error, *, resource: str, request_id: str) -> Answer:
     """The answer that a refusal is."""
@@ -42,7 +45,7 @@ def document(fault: S3Error, *, resource: str, request_id: str) -> bytes:
     """The ``<Error>`` document; it has no namespace."""
     said = {"Code": fault.code, "Message": fault.message, **fault.fields()}
     said |= {"Resource": resource, "RequestId": request_id, "HostId": HOST_ID}
-    inner = "".join(f"<{name}>{escape(value)}</{name}>" for name, value in said.items())
+    inner = "".join(f"<{name}>{escape(value.translate(_UNSPEAKABLE))}</{name}>" for name, value in said.items())
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>{inner}</Error>'
     return text.encode("utf-8", "replace")
 
