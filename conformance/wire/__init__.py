@@ -400,11 +400,15 @@ def over_transport(transport: httpx.BaseTransport, url: str, written: Written) -
         response.close()
 
 
-def over_socket(url: str, written: Written, *, send_bytes: int | None, waits: bool) -> Raw:
-    """Send it byte for byte, and read what comes until the answer is whole or the connection closed."""
+def over_socket(url: str, written: Written, *, send_bytes: int | None, waits: bool, watches: bool = True) -> Raw:
+    """
+    Send it byte for byte, and read what comes until the answer is whole or the connection closed.
+
+    ``watches``: also wait a moment to see whether the connection is closed after the answer.
+    """
     where = urlsplit(url)
     with socket.create_connection((where.hostname, where.port or 80), timeout=ANSWER_SECONDS) as connection:
-        reader = _Reader(connection)
+        reader = _Reader(connection, watches=watches)
         connection.sendall(written.head)
         continued = False
         if waits:
@@ -435,8 +439,9 @@ class NoAnswer(ConnectionError):
 class _Reader:
     """Reads an answer off a socket, no more of HTTP/1.1 than answers need."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, *, watches: bool = True) -> None:
         self._connection = connection
+        self._watches = watches
         self._held = b""
 
     def head(self) -> tuple[int, dict[str, str]]:
@@ -466,6 +471,8 @@ class _Reader:
     def _closes(self, headers: dict[str, str]) -> bool:
         if headers.get("connection", "").lower() == "close":
             return True
+        if not self._watches:
+            return False
         self._connection.settimeout(0.5)
         try:
             return not self._more()
@@ -552,7 +559,8 @@ def perform(row: Row, cell: Cell) -> None:
         written = write(row, rest, bucket)
         if rest.place.has_socket:
             send_bytes, waits = said.get("send_bytes"), "continued" in said["answer"]
-            raw = over_socket(rest.place.url, written, send_bytes=send_bytes, waits=waits)
+            watches = "closes" in said["answer"]
+            raw = over_socket(rest.place.url, written, send_bytes=send_bytes, waits=waits, watches=watches)
         else:
             assert rest.place.transport is not None
             raw = over_transport(rest.place.transport(), rest.place.url, written)
