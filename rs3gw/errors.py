@@ -131,6 +131,7 @@ class AccessDenied(S3Error):
 
     code, http, grpc = "AccessDenied", 403, PERMISSION_DENIED
     message = "Access Denied"
+    headers_not_signed: str | None = None
 
 
 class AccessForbidden(S3Error):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import stat
 import tomllib
 from collections.abc import Iterable
@@ -36,15 +37,23 @@ MAX_SKEW = timedelta(minutes=15)
 MAX_EXPIRES_SECONDS = 604_800
 """Seven days: the longest that a presigned URL may live."""
 
-MIN_ACCESS_KEY_LENGTH, MIN_SECRET_LENGTH = 3, 8
+MIN_ACCESS_KEY_LENGTH, MAX_ACCESS_KEY_LENGTH, MIN_SECRET_LENGTH, MAX_NAME_LENGTH = 3, 128, 8, 64
 
 SERVICE = "s3"
 
 Grants = Literal["all", "policies"]
 
+NOBODY = "anonymous"
+
+# A slash would end the key within a credential scope, a dot within a bearer token.
+_ACCESS_KEY = re.compile(rf"[A-Za-z0-9_-]{{{MIN_ACCESS_KEY_LENGTH},{MAX_ACCESS_KEY_LENGTH}}}")
+
+# IAM's rule for the names of users: a name is the end of an ARN.
+_NAME = re.compile(rf"[A-Za-z0-9_+=,.@-]{{1,{MAX_NAME_LENGTH}}}")
+
 
 class CredentialsError(ValueError):
-    """A credentials file that the server does not start with; the sentence says what to mend."""
+    """Credentials that the server does not start with; the sentence says what to mend."""
 
 
 class Clock(Protocol):
@@ -60,12 +69,28 @@ class Credential:
 
     ``grants`` says what it may do besides what bucket policies say: "all" is the owner, who may do everything that
     no policy denies; "policies" may do only what a policy allows.
+
+    Raises CredentialsError for what could never be shown, or never be named by a policy.
     """
 
     access_key: str
     secret_key: str = field(repr=False)
     name: str
     grants: Grants = "all"
+
+    def __post_init__(self) -> None:
+        if not _ACCESS_KEY.fullmatch(self.access_key):
+            raise CredentialsError(
+                f"an access_key is {MIN_ACCESS_KEY_LENGTH} to {MAX_ACCESS_KEY_LENGTH} letters, digits, - and _."
+            )
+        if len(self.secret_key) < MIN_SECRET_LENGTH:
+            raise CredentialsError(f"a secret_key has at least {MIN_SECRET_LENGTH} characters.")
+        if not _NAME.fullmatch(self.name) or self.name == NOBODY:
+            raise CredentialsError(
+                f"a name is at most {MAX_NAME_LENGTH} letters, digits and _+=,.@- (and not {NOBODY})."
+            )
+        if self.grants not in ("all", "policies"):
+            raise CredentialsError('grants is "all" or "policies".')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +121,7 @@ class Identity:
         return hashlib.sha256(f"rs3gw:{self.name}".encode()).hexdigest()
 
 
-ANONYMOUS = Identity(name="anonymous", access_key=None, grants="policies")
+ANONYMOUS = Identity(name=NOBODY, access_key=None, grants="policies")
 
 
 def token_of(credential: Credential) -> str:
@@ -106,10 +131,14 @@ def token_of(credential: Credential) -> str:
 
 
 class Authority:
-    """The access keys of one server, and the judgement of what shows them."""
+    """
+    The access keys of one server, and the judgement of what shows them.
+
+    Raises CredentialsError where two credentials share an access key or a name.
+    """
 
     def __init__(self, credentials: Iterable[Credential], *, region: str, clock: Clock) -> None:
-        self._credentials = {credential.access_key: credential for credential in credentials}
+        self._credentials = {credential.access_key: credential for credential in distinct(credentials)}
         self._tokens = {key: token_of(credential) for key, credential in self._credentials.items()}
         self._region = region
         self._clock = clock
@@ -193,7 +222,7 @@ class Authority:
     def _check_time(self, shown: Signature) -> None:
         now = self._clock.now()
         try:
-            signed = datetime.strptime(shown.timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            signed = _moment(shown.timestamp)
         except ValueError as fault:
             if shown.expires_seconds is not None:
                 raise AuthorizationQueryParametersError(
@@ -222,15 +251,35 @@ class Authority:
             )
 
     def _check_signed_headers(self, shown: Signature, protocol: str) -> None:
-        signed = set(shown.signed_headers)
+        signed = shown.signed_headers
+        missing = [name for name in shown.headers if name.startswith("x-amz-") and name not in signed]
         if protocol == "rest" and "host" not in signed:
-            raise AccessDenied(message="There were headers present in the request which were not signed: host")
-        if shown.expires_seconds is None:
-            missing = sorted(name for name in shown.headers if name.startswith("x-amz-") and name not in signed)
-            if missing:
-                raise AccessDenied(
-                    message=f"There were headers present in the request which were not signed: {', '.join(missing)}"
-                )
+            missing.append("host")
+        if missing and shown.expires_seconds is not None:
+            missing = [name for name in missing if not _is_signed_in_query(name, shown)]
+        if missing:
+            raise AccessDenied(
+                message="There were headers present in the request which were not signed",
+                headers_not_signed=", ".join(sorted(missing)),
+            )
+
+
+def _is_signed_in_query(name: str, shown: Signature) -> bool:
+    # The digest of the payload is signed as such, header or not.  Other headers some SDKs hoist into the URL, and
+    # who uses it sends them again.
+    if name == "x-amz-content-sha256":
+        return True
+    value = shown.headers.get(name)
+    return any(sigv4.decoded(key).lower() == name and sigv4.decoded(said) == value for key, said in shown.query)
+
+
+_TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+
+
+def _moment(timestamp: str) -> datetime:
+    if not _TIMESTAMP.fullmatch(timestamp):
+        raise ValueError(f"{timestamp} is no time")
+    return datetime.fromisoformat(timestamp)
 
 
 def iso(moment: datetime) -> str:
@@ -262,12 +311,21 @@ def load(path: Path) -> tuple[Credential, ...]:
     if said or not isinstance(tables, list) or not tables:
         raise CredentialsError(f"{path} holds one [[credential]] or more, and nothing else.")
     found = tuple(_credential(path, number, table) for number, table in enumerate(tables, 1))
+    try:
+        return distinct(found)
+    except CredentialsError as fault:
+        raise CredentialsError(f"{path}: {fault}") from fault
+
+
+def distinct(credentials: Iterable[Credential]) -> tuple[Credential, ...]:
+    """The credentials, no two of which share an access key or a name.  Raises CredentialsError."""
+    found = tuple(credentials)
     for what in ("name", "access_key"):
         seen: set[str] = set()
         for credential in found:
             value = getattr(credential, what)
             if value in seen:
-                raise CredentialsError(f"{path}: two credentials have the {what} {value}.")
+                raise CredentialsError(f"two credentials have the {what} {value}.")
             seen.add(value)
     return found
 
@@ -282,12 +340,7 @@ def _credential(path: Path, number: int, table: Any) -> Credential:
     for name in ("name", "access_key", "secret_key"):
         if not isinstance(table.get(name), str) or not table[name]:
             raise CredentialsError(f"{where} has no {name}.")
-    if len(table["access_key"]) < MIN_ACCESS_KEY_LENGTH or not table["access_key"].isalnum():
-        raise CredentialsError(
-            f"{where}: an access_key is letters and digits, at least {MIN_ACCESS_KEY_LENGTH} of them."
-        )
-    if len(table["secret_key"]) < MIN_SECRET_LENGTH:
-        raise CredentialsError(f"{where}: a secret_key has at least {MIN_SECRET_LENGTH} characters.")
-    if table.get("grants", "all") not in ("all", "policies"):
-        raise CredentialsError(f'{where}: grants is "all" or "policies".')
-    return Credential(**table)
+    try:
+        return Credential(**table)
+    except CredentialsError as fault:
+        raise CredentialsError(f"{where}: {fault}") from fault
