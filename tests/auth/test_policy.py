@@ -11,8 +11,11 @@ import pytest
 
 from rs3gw.auth import policy
 from rs3gw.auth.credentials import ANONYMOUS, Identity
+from rs3gw.auth.evidence import Evidence, Scope, Signature
 from rs3gw.auth.policy import Decision
+from rs3gw.engine.world import SystemClock
 from rs3gw.errors import AccessDenied, MalformedPolicy
+from rs3gw.gateway import access
 
 OWNER = Identity(name="owner", access_key="AKOWNER", grants="all")
 ALICE = Identity(name="alice", access_key="AKALICE", grants="policies")
@@ -311,6 +314,19 @@ def test_who_calls_is_known_to_conditions(key, alice, anonymous):
         assert under("Null", key, "true", identity=ANONYMOUS) is ALLOW
     else:
         assert under("StringEquals", key, anonymous, identity=ANONYMOUS) is ALLOW
+
+
+def test_every_key_that_a_policy_may_name_is_known_of_some_request():
+    """A key that nobody fills would be taken by PutBucketPolicy and then never hold."""
+    shown = Signature(
+        access_key="AKALICE", scope=Scope(date="20261123", region="us-east-1", service="s3"), signed_headers=(),
+        signature="", timestamp="20261123T000000Z", method="GET", path="/", query=(), headers={}, payload_hash="",
+    )  # fmt: skip
+    of_call = access._caller(Evidence(proof=shown), SystemClock())
+    of_request = {*access._ASKED.values(), "s3:RequestObjectTagKeys"}
+    of_caller = {"aws:username", "aws:userid", "aws:PrincipalArn", "aws:PrincipalAccount", "aws:PrincipalType"}
+
+    assert {key.lower() for key in (*of_call, *of_request, *of_caller)} == policy.KEYS
 
 
 # Examples of Amazon's documentation --------------------------------------------------------------------------
