@@ -20,9 +20,7 @@ from rs3gw.pb import s3_pb2  # noqa: F401
 from rs3gw.rpc import servicers
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted(
-    path for path in (ROOT / "rs3gw").rglob("*.py") if "pb" not in path.relative_to(ROOT).parts
-)
+SOURCES = sorted(path for path in (ROOT / "rs3gw").rglob("*.py") if "pb" not in path.relative_to(ROOT).parts)
 
 
 def calls(tree: ast.AST) -> Iterator[str]:
