@@ -25,6 +25,7 @@ from functools import lru_cache
 from operator import eq, ge, gt, le, lt
 from typing import Any
 
+from rs3gw.auth.actions import kinds_of_action, kinds_of_resource
 from rs3gw.auth.credentials import Identity
 from rs3gw.auth.patterns import Filled, Pattern, Variable, matches, matches_arn, take_apart, text_of
 from rs3gw.errors import AccessDenied, MalformedPolicy
@@ -209,12 +210,14 @@ def _statement(said: Any, *, has_variables: bool) -> Statement:
         raise MalformedPolicy(message="Allow with NotPrincipal is not allowed.")
     actions = _strings(said[action], action)
     for name in actions:
-        if name != "*" and not re.fullmatch(r"s3:[A-Za-z0-9*?]+", name, re.IGNORECASE):
+        if not kinds_of_action(name):
             raise MalformedPolicy(message=f"Policy has invalid action: {name}")
     resources = _strings(said[resource], resource)
     for name in resources:
         if name != "*" and not name.startswith(ARN):
             raise MalformedPolicy(message=f"Policy has invalid resource: {name}")
+    if action == "Action" and resource == "Resource":
+        _check_applies(actions, resources)
     return Statement(
         allows=said["Effect"] == "Allow",
         principals=principals if principal == "Principal" else (),
@@ -225,6 +228,14 @@ def _statement(said: Any, *, has_variables: bool) -> Statement:
         is_not_resource=resource == "NotResource",
         tests=tuple(_tests(said.get("Condition", {}), has_variables=has_variables)),
     )
+
+
+def _check_applies(actions: Sequence[str], resources: Sequence[str]) -> None:
+    # ListBucket of the keys in a bucket, or GetObject of the bucket, would never happen.
+    given = frozenset[str]().union(*(kinds_of_resource(name.removeprefix(ARN)) for name in resources))
+    for name in actions:
+        if not kinds_of_action(name) & given:
+            raise MalformedPolicy(message=f"Action does not apply to any resource(s) in statement: {name}")
 
 
 def _one_of(said: Mapping[str, Any], plain: str, negated: str) -> str:

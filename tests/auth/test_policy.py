@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 import pytest
 
 from rs3gw.auth import policy
+from rs3gw.auth.actions import OF_BUCKETS, OF_OBJECTS, kinds_of_action
 from rs3gw.auth.credentials import ANONYMOUS, Identity
 from rs3gw.auth.evidence import Evidence, Scope, Signature
 from rs3gw.auth.policy import Decision
 from rs3gw.engine.world import SystemClock
 from rs3gw.errors import AccessDenied, MalformedPolicy
 from rs3gw.gateway import access
+from rs3gw.operations import OPERATIONS
 
 OWNER = Identity(name="owner", access_key="AKOWNER", grants="all")
 ALICE = Identity(name="alice", access_key="AKALICE", grants="policies")
@@ -107,7 +109,7 @@ def test_not_action_means_every_other_action():
     [
         ("arn:aws:s3:::bucket/*", "arn:aws:s3:::bucket/a/b", ALLOW),
         ("arn:aws:s3:::bucket/*", "arn:aws:s3:::bucket", SILENT),
-        ("arn:aws:s3:::bucket", "arn:aws:s3:::bucket/a", SILENT),
+        ("arn:aws:s3:::bucket*", "arn:aws:s3:::bucket", ALLOW),
         ("arn:aws:s3:::bucket/a?", "arn:aws:s3:::bucket/ab", ALLOW),
         ("arn:aws:s3:::bucket/A*", "arn:aws:s3:::bucket/ab", SILENT),
         ("arn:aws:s3:::bucket/a\n*", "arn:aws:s3:::bucket/a\nb", ALLOW),
@@ -423,6 +425,11 @@ def test_the_example_of_tags():
         ({"Action": []}, "Action"),
         ({"Action": "ec2:RunInstances"}, "ec2:RunInstances"),
         ({"Action": "GetObject"}, "GetObject"),
+        ({"Action": "s3:GetObjet"}, "s3:GetObjet"),
+        ({"Action": ["s3:GetObject", "s3:Got*"]}, "s3:Got*"),
+        ({"Action": None, "NotAction": "s3:ListObjects"}, "s3:ListObjects"),
+        ({"Action": ["s3:GetObject", "s3:ListBucket"]}, "any resource(s) in statement: s3:ListBucket"),
+        ({"Resource": "arn:aws:s3:::bucket"}, "any resource(s) in statement: s3:GetObject"),
         ({"Resource": None}, "Resource"),
         ({"NotResource": "arn:aws:s3:::bucket/*"}, "Resource"),
         ({"Resource": "bucket/*"}, "bucket/*"),
@@ -450,6 +457,30 @@ def test_the_example_of_tags():
 )
 def test_a_statement_that_would_not_be_meant_is_refused_by_name(statement, said):
     assert said in refusal(text(statement))
+
+
+@pytest.mark.parametrize(
+    ("action", "resource"),
+    [
+        ("s3:*", "arn:aws:s3:::bucket"),
+        ("s3:Get*", "arn:aws:s3:::bucket/*"),
+        ("*", "arn:aws:s3:::bucket/*"),
+        ("s3:ListBucket", "*"),
+        ("s3:GetObject", "arn:aws:s3:::buck*"),
+        (["s3:GetObject", "s3:ListBucket"], ["arn:aws:s3:::bucket", "arn:aws:s3:::bucket/*"]),
+        ("s3:GetBucketCors", "arn:aws:s3:::bucket"),
+    ],
+)
+def test_an_action_that_applies_to_some_resource_is_taken(action, resource):
+    assert policy.parse(text({"Action": action, "Resource": resource}), bucket="bucket")
+
+
+def test_a_policy_may_name_every_action_that_we_judge():
+    """All but the list of buckets, which is of no bucket and so of no bucket's policy."""
+    judged = {operation.action for operation in OPERATIONS.values()} - {"", "s3:ListAllMyBuckets"}
+
+    assert {action for action in judged if not kinds_of_action(action)} == set()
+    assert OF_OBJECTS.isdisjoint(OF_BUCKETS)
 
 
 @pytest.mark.parametrize(
