@@ -28,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         width = max(map(len, CAPABILITIES))
         print("\n".join(f"{name:{width}}  {meaning}" for name, meaning in CAPABILITIES.items()))
         return 0
-    for chatty in ("grpc", "grpc_testing"):
-        # Both log what a scenario does on purpose: a call that is broken off.
+    for chatty in ("behave", "grpc", "grpc_testing", "urllib3"):
+        # They log what is done on purpose: a scenario that is left out, a call that is broken off, many at once.
         logging.getLogger(chatty).addHandler(logging.NullHandler())
         logging.getLogger(chatty).propagate = False
     try:

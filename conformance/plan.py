@@ -95,17 +95,23 @@ def make_cell(driver: str, place: Place, profile: Profile = EMPTY) -> behave.Cel
     return behave.Cell(driver=make_driver(driver, place), other=other, region=place.region, profile=profile)
 
 
+def applies(driver: str, target: str) -> bool:
+    """Whether these two make a cell: an unmodified SDK needs a socket, and in process there is none."""
+    return (driver, target) != ("boto3", "inprocess")
+
+
 def play(choice: Choice, *, began: Callable[[str], None] = lambda name: None) -> Iterator[Outcome]:
     """Play every cell; an Outcome as each one ends."""
     for name in choice.targets:
+        drivers = [driver for driver in choice.drivers if applies(driver, name)]
         target: Target | None = None
         try:
             target = make_target(name, choice)
             place = target.start()
         except Off as off:
-            yield from (Outcome(driver=driver, target=name, reason=str(off)) for driver in choice.drivers)
+            yield from (Outcome(driver=driver, target=name, reason=str(off)) for driver in drivers)
         else:
-            for driver in choice.drivers:
+            for driver in drivers:
                 began(f"{driver} × {name}")
                 yield _play(driver, name, place, choice)
         finally:
