@@ -12,7 +12,7 @@ from typing import Final
 
 from rs3gw.auth import policy
 from rs3gw.auth.credentials import Identity
-from rs3gw.auth.evidence import Evidence, Signature
+from rs3gw.auth.evidence import Evidence, PresignedV2, Signature
 from rs3gw.engine.ports import Bucket, BucketMissing, Clock, Engine, ObjectMissing
 from rs3gw.gateway import tagging
 from rs3gw.operations import Message
@@ -78,6 +78,9 @@ def _caller(evidence: Evidence, clock: Clock) -> dict[str, Known]:
         is_presigned = evidence.proof.expires_seconds is not None
         values["s3:authType"] = "REST-QUERY-STRING" if is_presigned else "REST-HEADER"
         values["s3:signatureversion"] = "AWS4-HMAC-SHA256"
+    elif isinstance(evidence.proof, PresignedV2):
+        values["s3:authType"] = "REST-QUERY-STRING"
+        values["s3:signatureversion"] = "AWS"
     return values
 
 
