@@ -91,7 +91,17 @@ def matrix(run: Run) -> str:
         found = list(_listed(run, status))
         if found:
             lines += [f"## {title}", "", MEANINGS[status], "", *found, ""]
+    lines += ["## Every promise", ""]
+    for feature in features(run.outcomes):
+        lines += [f"### {feature}", "", *_table(["", *head[1:]], _promises(feature, by_cell)), ""]
     return "\n".join(lines)
+
+
+def _promises(feature: str, by_cell: Sequence[dict[str, list[Result]]]) -> Iterator[list[str]]:
+    """A row a promise of a feature: its name, and its mark in each cell that knows it."""
+    cells = [{(each.rule, each.name): each for each in cell.get(feature, ())} for cell in by_cell]
+    for key in dict.fromkeys(key for cell in cells for key in cell):
+        yield [key[1], *(MARKS[cell[key].status] if key in cell else "" for cell in cells)]
 
 
 def _tally(results: Sequence[Result]) -> str:
