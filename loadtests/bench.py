@@ -120,16 +120,12 @@ def rest_multipart(client, part: bytes) -> None:  # type: ignore[no-untyped-def]
     upload = client.create_multipart_upload(Bucket=BUCKET, Key="multipart")["UploadId"]
 
     def put(number: int) -> dict[str, object]:
-        answer = client.upload_part(
-            Bucket=BUCKET, Key="multipart", UploadId=upload, PartNumber=number, Body=part
-        )
+        answer = client.upload_part(Bucket=BUCKET, Key="multipart", UploadId=upload, PartNumber=number, Body=part)
         return {"PartNumber": number, "ETag": answer["ETag"], "ChecksumCRC32": answer.get("ChecksumCRC32")}
 
     with ThreadPoolExecutor(4) as pool:
         parts = list(pool.map(put, range(1, 11)))
-    client.complete_multipart_upload(
-        Bucket=BUCKET, Key="multipart", UploadId=upload, MultipartUpload={"Parts": parts}
-    )
+    client.complete_multipart_upload(Bucket=BUCKET, Key="multipart", UploadId=upload, MultipartUpload={"Parts": parts})
 
 
 def rest_rates(gateway: Running, *, count: int) -> Iterator[Row]:
@@ -148,9 +144,7 @@ def rest_rates(gateway: Running, *, count: int) -> Iterator[Row]:
     gets = [request("GET", port, f"/{BUCKET}/small/{number % count:06}") for number in range(count)]
     uvloop.run(send(port, gets[: count // 10], connections=CONNECTIONS))
     load = uvloop.run(send(port, gets, connections=CONNECTIONS))
-    yield Row(
-        work="GET 1 KiB, 32 connections", measured=load.per_second, unit="/s", reach=12000, more_is_better=True
-    )
+    yield Row(work="GET 1 KiB, 32 connections", measured=load.per_second, unit="/s", reach=12000, more_is_better=True)
 
 
 # gRPC --------------------------------------------------------------------------------------------------------
@@ -264,9 +258,7 @@ def start(*, times: int) -> Iterator[Row]:
     for _ in range(times):
         with tempfile.TemporaryDirectory(prefix="rs3gw-bench-") as directory, running(Path(directory) / "root") as up:
             taken.append(up.ready_seconds)
-    yield Row(
-        work="start to first answered request", measured=statistics.median(taken) * 1000, unit="ms", reach=400
-    )
+    yield Row(work="start to first answered request", measured=statistics.median(taken) * 1000, unit="ms", reach=400)
 
 
 # The table ---------------------------------------------------------------------------------------------------

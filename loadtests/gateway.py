@@ -91,9 +91,7 @@ def running(root: Path, *, durability: str = "strict", grpc: bool = True) -> Ite
         "RS3GW_LOG_LEVEL": "warning",
     }
     began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "rs3gw", "serve"], env=environment, stdout=subprocess.DEVNULL
-    )
+    process = subprocess.Popen([sys.executable, "-m", "rs3gw", "serve"], env=environment, stdout=subprocess.DEVNULL)
     try:
         while not answers(rest_port):
             if process.poll() is not None:
