@@ -11,7 +11,7 @@ from datetime import datetime
 from rs3gw.operations import checks
 from rs3gw.operations.body import Body
 from rs3gw.operations.declare import Message, element, elements, header, operation, payload, query
-from rs3gw.operations.object import Written
+from rs3gw.operations.object import Copied, Written
 from rs3gw.operations.shapes import (
     ALGORITHMS,
     CHECKSUM_TYPES,
@@ -76,16 +76,8 @@ class UploadPart:
 class UploadPartCopy:
     """Make one part of an upload from an object, or from a range of it."""
 
-    class Input(PartAddress):
-        copy_source: str = header("x-amz-copy-source")
+    class Input(Copied, PartAddress):
         copy_source_range: str | None = header("x-amz-copy-source-range")
-        copy_source_if_match: str | None = header("x-amz-copy-source-if-match")
-        copy_source_if_none_match: str | None = header("x-amz-copy-source-if-none-match")
-        copy_source_if_modified_since: datetime | None = header("x-amz-copy-source-if-modified-since")
-        copy_source_if_unmodified_since: datetime | None = header("x-amz-copy-source-if-unmodified-since")
-        expected_source_bucket_owner: str | None = header(
-            "x-amz-source-expected-bucket-owner", check=checks.expected_bucket_owner
-        )
 
     class Output(Message, root="CopyPartResult"):
         etag: str | None = element("ETag")

@@ -179,19 +179,24 @@ class DeleteObjects:
         errors: tuple[DeleteFailure, ...] = elements("Error")
 
 
+class Copied(ObjectAddress):
+    """What every way of copying says of its source, and what the source must be for it."""
+
+    copy_source: str = header("x-amz-copy-source")
+    copy_source_if_match: str | None = header("x-amz-copy-source-if-match")
+    copy_source_if_none_match: str | None = header("x-amz-copy-source-if-none-match")
+    copy_source_if_modified_since: datetime | None = header("x-amz-copy-source-if-modified-since")
+    copy_source_if_unmodified_since: datetime | None = header("x-amz-copy-source-if-unmodified-since")
+    expected_source_bucket_owner: str | None = header(
+        "x-amz-source-expected-bucket-owner", check=checks.expected_bucket_owner
+    )
+
+
 @operation("PUT /{Bucket}/{Key+}", when="x-amz-copy-source", action="s3:PutObject")
 class CopyObject:
     """Make an object of another one, without its bytes passing through the client."""
 
-    class Input(ObjectAddress, Written):
-        copy_source: str = header("x-amz-copy-source")
-        copy_source_if_match: str | None = header("x-amz-copy-source-if-match")
-        copy_source_if_none_match: str | None = header("x-amz-copy-source-if-none-match")
-        copy_source_if_modified_since: datetime | None = header("x-amz-copy-source-if-modified-since")
-        copy_source_if_unmodified_since: datetime | None = header("x-amz-copy-source-if-unmodified-since")
-        expected_source_bucket_owner: str | None = header(
-            "x-amz-source-expected-bucket-owner", check=checks.expected_bucket_owner
-        )
+    class Input(Copied, Written):
         metadata_directive: str | None = header(
             "x-amz-metadata-directive", check=checks.among("x-amz-metadata-directive", "COPY", "REPLACE")
         )
