@@ -28,7 +28,7 @@ from rs3gw.auth.credentials import Authority, Credential, CredentialsError, load
 from rs3gw.engine.ports import EngineError
 from rs3gw.engine.store import Durability, Store
 from rs3gw.engine.world import SystemClock, SystemEntropy
-from rs3gw.gateway import Gateway
+from rs3gw.gateway import Gateway, digests
 from rs3gw.rest.asgi import Application, Page
 from rs3gw.rest.listener import Bounds, connection_class
 from rs3gw.settings import (
@@ -95,7 +95,6 @@ def credentials(settings: Settings) -> tuple[Credential, ...]:
 async def serve(settings: Settings) -> None:
     """Start everything, say where it is, wait for a signal, stop everything."""
     stopping = asyncio.Event()
-    log = logger("server")
     with signals(stopping):
         clock, entropy = SystemClock(), SystemEntropy()
         keys = credentials(settings)
@@ -121,17 +120,20 @@ async def serve(settings: Settings) -> None:
                 await asyncio.sleep(0.001)
             inside.is_serving = True
             click.echo(banner(settings, rest_socket.getsockname()[1], rpc.port if rpc else None, keys))
+            # What the first upload needs and a start need not wait for.
+            warming = asyncio.create_task(asyncio.to_thread(digests.warm))
             waiting = asyncio.create_task(stopping.wait())
             await asyncio.wait({waiting, rest_task}, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()
+            await warming
 
             inside.is_serving = False
-            log.info("stopping", drain_seconds=settings.drain_seconds)
+            logger("server").info("stopping", drain_seconds=settings.drain_seconds)
             rest.should_exit = True
             await asyncio.gather(rest_task, *([rpc.stop(settings.drain_seconds)] if rpc else []))
         finally:
             await store.close()
-        log.info("stopped")
+        logger("server").info("stopped")
 
 
 @contextlib.contextmanager

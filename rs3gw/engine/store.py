@@ -153,7 +153,7 @@ class Store:
             f"synchronous = {synchronous}",
             "busy_timeout = 10000",
             f"wal_autocheckpoint = {WAL_PAGES}",
-            "cache_size = -32768",
+            "cache_size = -8192",
             "temp_store = MEMORY",
         ):
             connection.execute(f"PRAGMA {pragma}")

@@ -14,10 +14,8 @@ import binascii
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Final, Protocol
-
-from awscrt import checksums as crt
+from functools import cache, partial
+from typing import Any, Final, Protocol
 
 from rs3gw.errors import (
     BadDigest,
@@ -48,13 +46,27 @@ class _Running(Protocol):
     def digest(self) -> bytes: ...
 
 
+@cache
+def _crt() -> Any:
+    """awscrt's checksums.  They come with 10 MiB of library, which a start need not wait for: 0.06 s."""
+    from awscrt import checksums
+
+    return checksums
+
+
+def warm() -> None:
+    """Load what the first upload would otherwise wait for; called from a thread once the server serves."""
+    _crt()
+
+
 class _Crc:
     """A CRC of awscrt in the shape of hashlib's objects."""
 
     __slots__ = ("_function", "_size", "_value")
 
-    def __init__(self, function: Callable[[Buffer, int], int], size: int) -> None:
-        self._function, self._size, self._value = function, size, 0
+    def __init__(self, name: str, size: int) -> None:
+        self._function: Callable[[Buffer, int], int] = getattr(_crt(), name)
+        self._size, self._value = size, 0
 
     def update(self, data: Buffer, /) -> None:
         self._value = self._function(data, self._value)
@@ -67,14 +79,14 @@ class _Crc:
 class _Algorithm:
     size_bytes: int
     start: Callable[[], _Running]
-    combine: Callable[[int, int, int], int] | None = None
-    """(CRC of a, CRC of b, bytes of b) → CRC of ab; None for hashes, which cannot be combined."""
+    combine: str | None = None
+    """awscrt's name for (CRC of a, CRC of b, bytes of b) → CRC of ab; None for hashes, which cannot be combined."""
 
 
 _ALGORITHMS: Final[Mapping[str, _Algorithm]] = {
-    "crc32": _Algorithm(4, partial(_Crc, crt.crc32, 4), crt.combine_crc32),
-    "crc32c": _Algorithm(4, partial(_Crc, crt.crc32c, 4), crt.combine_crc32c),
-    "crc64nvme": _Algorithm(8, partial(_Crc, crt.crc64nvme, 8), crt.combine_crc64nvme),
+    "crc32": _Algorithm(4, partial(_Crc, "crc32", 4), "combine_crc32"),
+    "crc32c": _Algorithm(4, partial(_Crc, "crc32c", 4), "combine_crc32c"),
+    "crc64nvme": _Algorithm(8, partial(_Crc, "crc64nvme", 8), "combine_crc64nvme"),
     "sha1": _Algorithm(20, partial(hashlib.sha1, usedforsecurity=False)),
     "sha256": _Algorithm(32, hashlib.sha256),
 }
@@ -273,9 +285,10 @@ def combine(algorithm: str, parts: Sequence[tuple[str, int]]) -> str:
     known = _ALGORITHMS[algorithm]
     if known.combine is None:
         raise ValueError(f"{algorithm} does not combine")
+    combine_two: Callable[[int, int, int], int] = getattr(_crt(), known.combine)
     whole = 0
     for checksum, size in parts:
-        whole = known.combine(whole, int.from_bytes(base64.b64decode(checksum), "big"), size)
+        whole = combine_two(whole, int.from_bytes(base64.b64decode(checksum), "big"), size)
     return _encode(whole.to_bytes(known.size_bytes, "big"))
 
 
