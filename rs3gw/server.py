@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import gc
 import signal
 import socket
 import ssl
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
 SWITCH_SECONDS = 0.0005
 """How long a thread keeps the interpreter.  The default of 5 ms makes small reads wait for big hashing (×1.25)."""
 
+YOUNG_OBJECTS = 20_000
+"""How many objects are made before the collector looks at them: a page of 1,000 keys makes about 5,000 by itself."""
+
 OWNER = "owner"
 """The name of the access key that the environment gives."""
 
@@ -74,6 +78,17 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(mmap_threshold, 64 * 1024 * 1024)
         libc.mallopt(trim_threshold, 128 * 1024 * 1024)
+
+
+def spare_the_collector() -> None:
+    """
+    Keep what lives as long as the process out of every garbage collection, and collect less often.
+
+    Modules and plans are four fifths of all objects and never garbage; a request leaves hardly a cycle behind.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 20, 50)
 
 
 def credentials(settings: Settings) -> tuple[Credential, ...]:
@@ -122,6 +137,7 @@ async def serve(settings: Settings) -> None:
             click.echo(banner(settings, rest_socket.getsockname()[1], rpc.port if rpc else None, keys))
             # What the first upload needs and a start need not wait for.
             warming = asyncio.create_task(asyncio.to_thread(digests.warm))
+            spare_the_collector()
             waiting = asyncio.create_task(stopping.wait())
             await asyncio.wait({waiting, rest_task}, return_when=asyncio.FIRST_COMPLETED)
             waiting.cancel()

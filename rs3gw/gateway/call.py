@@ -7,9 +7,10 @@ caller may; nothing is written before every value was checked.  Each step raises
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 from rs3gw.auth.credentials import Authority, Identity
@@ -129,42 +130,21 @@ class Gateway:
         self.region = region
         self.observe = observe
 
-    @asynccontextmanager
-    async def perform(
+    def perform(
         self,
         operation: Operation,
         evidence: Evidence,
         read: Callable[[Identity], Awaitable[Message]],
         *,
         request_id: str = "",
-    ) -> AsyncIterator[Message]:
+    ) -> AbstractAsyncContextManager[Message]:
         """
         Perform an operation and lend its Output for as long as the transport takes to send it.
 
         ``read`` is the transport's codec: called once the caller is known, it gives the operation's Input.  A body
         in the answer is let go of when the context ends, however it ends.  Raises S3Error.
         """
-        with self.observe(operation.name, evidence.protocol, request_id) as observation:
-            identity = self.authority.identify(evidence)
-            if observation is not None:
-                observation.identified(identity.name)
-            asked = await read(identity)
-            try:
-                output = await self._handle(operation, identity, evidence, asked)
-                try:
-                    yield output
-                finally:
-                    body = output.__dict__.get("body")
-                    if body is not None:
-                        await body.aclose()
-            except DiskFull as fault:
-                raise InsufficientStorage() from fault
-            except DiskFault as fault:
-                raise DamagedObject() from fault
-            finally:
-                body = asked.__dict__.get("body")
-                if isinstance(body, Body):
-                    await body.aclose()
+        return _Performance(self, operation, evidence, read, request_id)
 
     async def _handle(self, operation: Operation, identity: Identity, evidence: Evidence, asked: Message) -> Message:
         values = asked.__dict__
@@ -191,6 +171,77 @@ class Gateway:
             return await HANDLERS[operation.name](call, asked)
         except BucketMissing as fault:
             raise NoSuchBucket(bucket_name=name) from fault
+
+
+class _Performance:
+    """
+    One call, from its evidence to its last byte.
+
+    A class and not an asynchronous generator, which on its loop costs as much as a small read does (15 µs).
+    """
+
+    __slots__ = ("_asked", "_evidence", "_gateway", "_operation", "_output", "_read", "_seen")
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        operation: Operation,
+        evidence: Evidence,
+        read: Callable[[Identity], Awaitable[Message]],
+        request_id: str,
+    ) -> None:
+        self._gateway, self._operation, self._evidence, self._read = gateway, operation, evidence, read
+        self._seen = gateway.observe(operation.name, evidence.protocol, request_id)
+        self._asked: Message | None = None
+        self._output: Message | None = None
+
+    async def __aenter__(self) -> Message:
+        observation = self._seen.__enter__()
+        try:
+            identity = self._gateway.authority.identify(self._evidence)
+            if observation is not None:
+                observation.identified(identity.name)
+            self._asked = asked = await self._read(identity)
+            self._output = output = await self._gateway._handle(self._operation, identity, self._evidence, asked)
+        except BaseException as fault:
+            await self.__aexit__(type(fault), fault, fault.__traceback__)
+            raise
+        return output
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, fault: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            try:
+                await _let_go(self._output)
+            finally:
+                await _let_go(self._asked)
+        except BaseException as later:
+            self._seen.__exit__(type(later), later, later.__traceback__)
+            raise
+        if fault is None:
+            self._seen.__exit__(None, None, None)
+            return
+        said = _said(fault)
+        self._seen.__exit__(type(said), said, said.__traceback__)
+        if said is not fault:
+            raise said from fault
+
+
+async def _let_go(message: Message | None) -> None:
+    """Close the body that a message carries, where it carries one (a document is a body too, but a str)."""
+    body = None if message is None else message.__dict__.get("body")
+    if isinstance(body, Body):
+        await body.aclose()
+
+
+def _said(fault: BaseException) -> BaseException:
+    """What a fault of the disk is called by S3; any other is called what it is."""
+    if isinstance(fault, DiskFull):
+        return InsufficientStorage()
+    if isinstance(fault, DiskFault):
+        return DamagedObject()
+    return fault
 
 
 __all__ = ["HANDLERS", "Call", "Gateway", "Observation", "Observe", "handles"]
