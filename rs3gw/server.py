@@ -68,27 +68,18 @@ def run(settings: Settings) -> int:
 
 def keep_freed_memory() -> None:
     """
-    Let glibc keep blocks of up to 64 MiB for the next body instead of giving them back to the kernel.
+    Let glibc keep some of what was freed for the next body, and not too much of it.
 
-    A page that was given back costs a fault to have again: reads of 1 MiB over gRPC are ×2.9 with this.
-    Does nothing where there is no glibc.
+    A page that was given back costs a fault to have again: reads of 1 MiB over gRPC are ×2.9 without the trimming
+    that glibc does by default.  Two arenas instead of eight a core, and 32 MiB kept at most, hold a loaded server
+    under 130 MiB; with glibc's number of arenas it was 200.  Does nothing where there is no glibc.
     """
-    trim_threshold, mmap_threshold = -1, -3
+    trim_threshold, mmap_threshold, arena_max = -1, -3, -8
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(mmap_threshold, 64 * 1024 * 1024)
-        libc.mallopt(trim_threshold, 128 * 1024 * 1024)
-
-
-def spare_the_collector() -> None:
-    """
-    Keep what lives as long as the process out of every garbage collection, and collect less often.
-
-    Modules and plans are four fifths of all objects and never garbage; a request leaves hardly a cycle behind.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(YOUNG_OBJECTS, 20, 50)
+        libc.mallopt(trim_threshold, 32 * 1024 * 1024)
+        libc.mallopt(arena_max, 2)
 
 
 def credentials(settings: Settings) -> tuple[Credential, ...]:
