@@ -82,6 +82,17 @@ def keep_freed_memory() -> None:
         libc.mallopt(arena_max, 2)
 
 
+def spare_the_collector() -> None:
+    """
+    Keep what lives as long as the process out of every garbage collection, and collect less often.
+
+    Modules and plans are four fifths of all objects and never garbage; a request leaves hardly a cycle behind.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 20, 50)
+
+
 def credentials(settings: Settings) -> tuple[Credential, ...]:
     """
     Every access key that opens this server: the pair of the environment first, then those of the file.
