@@ -1,0 +1,218 @@
+"""What the store alone can show: reopening, space, refusals of a root, a full disk, sudden death."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from rs3gw.engine.ports import DiskFull, LayoutRefused, ObjectMissing, RootBusy
+from rs3gw.engine.world import PosixDisk
+from tests.engine.conftest import FACTS, bucket, get, on_disk, open_store, put, staged
+
+LARGE = bytes(range(256)) * 1000
+
+
+async def test_what_was_acknowledged_is_there_after_reopening(tmp_path, reopened):
+    store = reopened()
+    await store.create_bucket(bucket())
+    await put(store, "small", b"x")
+    await put(store, "large", LARGE)
+    await store.close()
+
+    store = reopened()
+
+    assert await get(store, "small") == b"x"
+    assert await get(store, "large") == LARGE
+    await store.close()
+
+
+async def test_space_returns_after_overwriting_deleting_and_copying(tmp_path, reopened):
+    store = reopened()
+    await store.create_bucket(bucket())
+    for _ in range(3):
+        await put(store, "key", LARGE)
+    source = store.object("bucket", "key")
+    await store.put_object("bucket", "copy", source.content, FACTS)
+    await store.delete_object("bucket", "key")
+    await store.close()
+    assert len(LARGE) == on_disk(tmp_path / "root")
+
+    store = reopened()
+    await store.delete_object("bucket", "copy")
+    await store.close()
+
+    assert on_disk(tmp_path / "root") == 0
+
+
+async def test_a_staging_that_nobody_published_is_swept_at_the_next_start(tmp_path, reopened):
+    store = reopened()
+    await staged(store, LARGE)
+    await store.close()
+    assert len(LARGE) == on_disk(tmp_path / "root")
+
+    store = reopened()
+    await store.sweep()
+    await store.close()
+
+    assert on_disk(tmp_path / "root") == 0
+
+
+async def test_a_sweep_beside_a_writer_leaves_the_writer_alone(reopened):
+    store = reopened()
+    await store.create_bucket(bucket())
+    content = await staged(store, LARGE)
+    await store.sweep()
+    await store.put_object("bucket", "key", content, FACTS)
+
+    assert await get(store, "key") == LARGE
+    await store.close()
+
+
+async def test_a_reader_keeps_what_was_deleted_under_it(reopened):
+    store = reopened()
+    await store.create_bucket(bucket())
+    data = os.urandom(3 * 1024**2)
+    made = await put(store, "key", data)
+    chunks = store.read(made.content, offset=0, size=made.size)
+    first = bytes(await anext(chunks))
+    await store.delete_object("bucket", "key")
+    await asyncio.sleep(0.05)
+
+    assert data == first + b"".join([bytes(chunk) async for chunk in chunks])
+    await store.close()
+
+
+async def test_content_that_was_removed_meanwhile_cannot_be_shared(reopened):
+    store = reopened()
+    await store.create_bucket(bucket())
+    source = await put(store, "source", LARGE)
+    await store.delete_object("bucket", "source")
+
+    with pytest.raises(ObjectMissing):
+        await store.put_object("bucket", "copy", source.content, FACTS)
+    await store.close()
+
+
+async def test_a_second_owner_of_a_root_is_told_who_has_it(tmp_path, reopened):
+    store = reopened()
+
+    with pytest.raises(RootBusy, match=str(os.getpid())):
+        reopened()
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    ("layout", "sentence"),
+    [
+        ({"layout": 2, "written_by": "rs3gw 9"}, "a newer rs3gw"),
+        ({"layout": 0}, "another rs3gw"),
+        ([], "cannot be read"),
+    ],
+)
+def test_a_root_of_another_layout_is_refused_untouched(tmp_path, layout, sentence):
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "layout.json").write_text(json.dumps(layout))
+
+    with pytest.raises(LayoutRefused, match=sentence):
+        open_store(root)
+    assert os.listdir(root) == ["layout.json"]
+
+
+def test_a_directory_of_somebody_else_is_refused_untouched(tmp_path):
+    (tmp_path / "thesis.tex").write_text("years of work")
+
+    with pytest.raises(LayoutRefused, match=r"thesis\.tex"):
+        open_store(tmp_path)
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+async def test_nobody_else_can_look_into_a_root(tmp_path, reopened):
+    store = reopened()
+
+    assert (tmp_path / "root").stat().st_mode & 0o777 == 0o700
+    await store.close()
+
+
+class FullDisk(PosixDisk):
+    """A disk on which nothing has room."""
+
+    def free_bytes(self) -> int:
+        return 0
+
+
+async def test_a_full_disk_refuses_writes_and_serves_reads(tmp_path, reopened):
+    store = reopened()
+    await store.create_bucket(bucket())
+    await put(store, "key", LARGE)
+    await store.close()
+
+    store = open_store(tmp_path / "root", disk=FullDisk(tmp_path / "root"))
+    with pytest.raises(DiskFull):
+        store.stage(1)
+    with pytest.raises(DiskFull):
+        store.ready()
+
+    assert await get(store, "key") == LARGE
+    assert await store.delete_object("bucket", "key") is not None
+    await store.close()
+
+
+WRITER = """
+import asyncio, sys
+from pathlib import Path
+from tests.engine.conftest import bucket, open_store, put
+
+async def main(root):
+    store = open_store(root)
+    await store.create_bucket(bucket())
+    async def write(writer):
+        for number in range(10_000):
+            size = 40_000 if number % 3 == 0 else 100
+            await put(store, f"{writer}/{number}", bytes([number % 256]) * size)
+            print(f"{writer}/{number} {number % 256} {size}", flush=True)
+    await asyncio.gather(*(write(writer) for writer in range(8)))
+
+asyncio.run(main(Path(sys.argv[1])))
+"""
+
+
+async def test_what_was_acknowledged_survives_sudden_death(tmp_path):
+    """The process is killed in the middle of eight writers; every write that it had told of is there, whole."""
+    root = tmp_path / "root"
+    tree = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(WRITER), str(root)],
+        cwd=tree,
+        env=os.environ | {"PYTHONPATH": str(tree)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(300)]
+    process.send_signal(signal.SIGKILL)
+    lines += process.stdout.read().splitlines(keepends=True)
+    process.wait()
+    acknowledged = [line.split() for line in lines if line.endswith("\n")]
+
+    store = open_store(root)
+    await store.sweep()
+
+    assert len(acknowledged) >= 300
+    for key, value, size in acknowledged:
+        assert bytes([int(value)]) * int(size) == await get(store, key)
+    named = sum(
+        entry.size
+        for entry in store.scan("bucket", start="", inclusive=True, end=None, limit=100_000)
+        if entry.size > 32_768
+    )
+    assert named == on_disk(root)
+    await store.close()
