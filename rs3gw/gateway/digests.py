@@ -95,22 +95,31 @@ _ALGORITHMS: Final[Mapping[str, _Algorithm]] = {
 class Tally:
     """The digests of bytes that pass, each byte seen once."""
 
-    __slots__ = ("_checksums", "_md5", "_running", "_sha256")
+    __slots__ = ("_checksums", "_md5", "_others", "_sha256")
 
     def __init__(self, algorithms: Iterable[str], *, sha256: bool = False) -> None:
         self._md5: _Running = _md5()
         self._checksums = {name: _ALGORITHMS[name].start() for name in algorithms}
-        self._running = [self._md5, *self._checksums.values()]
+        self._others: list[_Running] = [*self._checksums.values()]
         self._sha256: _Running | None = None
         if sha256:
             self._sha256 = self._checksums.get("sha256")
             if self._sha256 is None:
                 self._sha256 = hashlib.sha256()
-                self._running.append(self._sha256)
+                self._others.append(self._sha256)
 
     def update(self, data: Buffer) -> None:
         """See the next bytes.  Large ones let go of the interpreter while they are digested."""
-        for running in self._running:
+        self.update_md5(data)
+        self.update_others(data)
+
+    def update_md5(self, data: Buffer) -> None:
+        """See the next bytes for the MD5 alone, which takes longer than all others: they fit beside it."""
+        self._md5.update(data)
+
+    def update_others(self, data: Buffer) -> None:
+        """See the next bytes for everything but the MD5."""
+        for running in self._others:
             running.update(data)
 
     @property

@@ -21,6 +21,9 @@ from rs3gw.operations.body import Body, Buffer, Whole
 STRIDE_BYTES: Final = 1024**2
 """What a worker takes at once: long enough that the hop (40 µs) does not count beside the MD5 (1.5 ms)."""
 
+FIRST_STRIDE_BYTES: Final = 256 * 1024
+"""The first stride; each is twice the last one.  Work on a body of 1 MiB begins before the half of it has come."""
+
 LOOP_BYTES: Final = 64 * 1024
 """Up to here a body is digested on the loop, in at most a tenth of a millisecond."""
 
@@ -113,33 +116,34 @@ async def _drain(body: Body, worker: _Worker, most: int) -> int:
 class _Stride:
     """Two buffers of a stride each: one is filled while the other is worked on."""
 
-    __slots__ = ("_buffers", "_filled")
+    __slots__ = ("_buffer", "_filled", "_spare")
 
     def __init__(self) -> None:
-        self._buffers = [bytearray(STRIDE_BYTES), bytearray(0)]
+        self._buffer, self._spare = bytearray(FIRST_STRIDE_BYTES), bytearray()
         self._filled = 0
 
     async def fill(self, chunk: Buffer, worker: _Worker) -> None:
-        if not self._filled and isinstance(chunk, bytes) and len(chunk) >= STRIDE_BYTES:
+        view = memoryview(chunk)
+        if not self._filled and len(view) >= STRIDE_BYTES and isinstance(view.obj, bytes):
             # Large enough by itself, and nobody can change it: no copy.
             await worker.take(chunk)
             return
-        view = memoryview(chunk)
         while view:
-            piece = view[: STRIDE_BYTES - self._filled]
-            self._buffers[0][self._filled : self._filled + len(piece)] = piece
+            piece = view[: len(self._buffer) - self._filled]
+            self._buffer[self._filled : self._filled + len(piece)] = piece
             self._filled += len(piece)
             view = view[len(piece) :]
-            if self._filled == STRIDE_BYTES:
+            if self._filled == len(self._buffer):
                 await self.flush(worker)
 
     async def flush(self, worker: _Worker) -> None:
         if not self._filled:
             return
-        full, spare = self._buffers
+        full = self._buffer
         await worker.take(full if self._filled == len(full) else memoryview(full)[: self._filled])
         # The worker has let go of the other one by now: it takes a stride only when it is done with the last.
-        self._buffers = [spare or bytearray(STRIDE_BYTES), full]
+        size = min(2 * len(full), STRIDE_BYTES)
+        self._buffer, self._spare = (self._spare if len(self._spare) == size else bytearray(size)), full
         self._filled = 0
 
 
@@ -165,8 +169,13 @@ class _Worker:
         """Begin to work on the next bytes as soon as the last ones are done.  Raises what the work raised."""
         await self._settle()
         loop = asyncio.get_running_loop()
-        self._digesting = loop.run_in_executor(None, self._tally.update, data)
-        self._writing = loop.run_in_executor(None, self._staging.write, data)
+        self._digesting = loop.run_in_executor(None, self._tally.update_md5, data)
+        self._writing = loop.run_in_executor(None, self._write, data)
+
+    def _write(self, data: Buffer) -> None:
+        # The disk comes first: it goes on by itself while the bytes are digested.
+        self._staging.write(data)
+        self._tally.update_others(data)
 
     async def seal(self) -> Content:
         """The content, durable, once all of it is written and digested.  Raises what the work raised."""
