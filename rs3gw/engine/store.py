@@ -62,6 +62,10 @@ THREADS = 8
 RESERVE_BYTES = 32 * 1024**2
 """Room that content may not take, so that deletes and the index's log can always be written."""
 
+FREE_SECONDS, SURELY_FREE_BYTES = 0.1, 8 * 1024**3
+"""How long the disk is taken to have the room that it had, where that was so much; a small put asks otherwise as long
+as it writes."""
+
 WAL_PAGES = 4000
 """Pages of the log before it is folded into the index: 16 MiB, a few milliseconds of writing."""
 
@@ -95,6 +99,7 @@ class Store:
         self._cached: dict[str, Bucket] = {}
         self._buckets_changed = False
         self._closing = threading.Event()
+        self._free = (0.0, 0)
 
     @classmethod
     def open(
@@ -254,9 +259,18 @@ class Store:
         return index.scan_objects(self._reader, bucket, start, inclusive, end, limit)
 
     def stage(self, size: int | None, *, inline: bool = True) -> BlobStaging:
-        if size and self._disk.free_bytes() < size + RESERVE_BYTES:
+        if size and self._free_bytes() < size + RESERVE_BYTES:
             raise DiskFull(f"{size} bytes")
         return self._blobs.stage(inline=inline)
+
+    def _free_bytes(self) -> int:
+        """The room on the disk, asked a few times a second where there is much of it."""
+        now = self._clock.monotonic()
+        asked, free = self._free
+        if free < SURELY_FREE_BYTES or not 0 <= now - asked < FREE_SECONDS:
+            free = self._disk.free_bytes()
+            self._free = (now, free)
+        return free
 
     async def put_object(
         self,

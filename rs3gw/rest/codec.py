@@ -347,10 +347,15 @@ class Incoming(Body):
         self.size = size
         self.sha256 = sha256
 
-    async def __aiter__(self) -> AsyncIterator[Buffer]:
-        left = self.size
-        more = True
-        while more:
+        self._left = size
+        self._has_more = True
+
+    # An iterator and not a generator, which its loop would have to know of: that costs as much as a small body.
+    def __aiter__(self) -> AsyncIterator[Buffer]:
+        return self
+
+    async def __anext__(self) -> Buffer:
+        while self._has_more:
             try:
                 async with asyncio.timeout(self._idle_seconds):
                     event = await self._receive()
@@ -358,16 +363,17 @@ class Incoming(Body):
                 raise RequestTimeout() from fault
             if event["type"] == "http.disconnect":
                 raise ClientGone("the client closed the connection in the middle of its request")
-            data = event.get("body", b"")
-            more = event.get("more_body", False)
-            if left is not None:
-                left -= len(data)
-                if left < 0:
+            data: bytes = event.get("body", b"")
+            self._has_more = event.get("more_body", False)
+            if self._left is not None:
+                self._left -= len(data)
+                if self._left < 0:
                     break
             if data:
-                yield data
-        if left:
-            raise IncompleteBody(number_bytes_expected=self.size, number_bytes_provided=(self.size or 0) - left)
+                return data
+        if self._left:
+            raise IncompleteBody(number_bytes_expected=self.size, number_bytes_provided=(self.size or 0) - self._left)
+        raise StopAsyncIteration
 
 
 def _incoming(request: Request, receive: Receive, identity: Identity, idle_seconds: float) -> Body:
