@@ -164,6 +164,11 @@ Feature: Making and removing buckets
     Scenario: A new bucket is in the list, and the list is in order
       Given a bucket "one"
       And a bucket "two"
+      And a bucket "three"
+      And a bucket "four"
+      And a bucket "five"
+      And a bucket "six"
+      And a bucket "seven"
       When I list my buckets
       Then the list of buckets has "one"
       And the list of buckets has "two"

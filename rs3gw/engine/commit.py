@@ -1,9 +1,9 @@
 """
 Many writers, one fsync: the committer.
 
-Mutations are queued and applied by one thread, as many as are waiting in one transaction, each in a savepoint of
-its own; then one COMMIT makes all of them durable and all of their writers are woken together.  So a mutation that
-refuses (a condition does not hold) undoes itself alone, and nobody hears of success before the disk has it.
+Mutations are queued and applied by one thread, as many as are waiting in one transaction; then one COMMIT makes all
+of them durable and all of their writers are woken together.  A mutation that refuses (a condition does not hold)
+undoes itself alone, and nobody hears of success before the disk has it.
 
 A COMMIT that fails fails everybody in it, and tells them so with DiskFull or DiskFault: what reached the disk is
 then unknown until the next start, so nobody may remove the content that those mutations named.
