@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,8 +76,10 @@ def answers(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def running(root: Path, *, durability: str = "strict", grpc: bool = True) -> Iterator[Running]:
-    """Start a gateway over ``root``, and stop it in order at the end."""
+def running(
+    root: Path, *, durability: str = "strict", grpc: bool = True, settings: Mapping[str, str] | None = None
+) -> Iterator[Running]:
+    """Start a gateway over ``root``, with ``settings`` besides (RS3GW_…), and stop it in order at the end."""
     rest_port, grpc_port = free_port(), free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RS3GW_")} | {
         "RS3GW_BIND_ADDR": f"127.0.0.1:{rest_port}",
@@ -89,6 +91,7 @@ def running(root: Path, *, durability: str = "strict", grpc: bool = True) -> Ite
         "RS3GW_REGION": REGION,
         "RS3GW_DURABILITY": durability,
         "RS3GW_LOG_LEVEL": "warning",
+        **(settings or {}),
     }
     # A start is measured with the byte code in place, as every start but the very first one is.
     environment.pop("PYTHONDONTWRITEBYTECODE", None)
