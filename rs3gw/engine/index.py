@@ -17,6 +17,7 @@ import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from rs3gw.engine.memory import algorithms, completed
@@ -209,10 +210,17 @@ def scan_objects(
         f" WHERE bucket = ? AND key {compare} ?{bound} ORDER BY key LIMIT ?",
         (bucket, start, limit) if end is None else (bucket, start, end, limit),
     )
+    # No function is called for an entry that need not be: a page has a thousand.
+    at, known = datetime.fromtimestamp, _split
     return [
-        Entry(key, version, size, moment(modified), etag, tuple(names.split()), kind)
+        Entry(key, version, size, at(modified / 1000, UTC), etag, known(names), kind)
         for key, version, size, modified, etag, names, kind in rows
     ]
+
+
+@lru_cache(maxsize=256)
+def _split(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
 
 
 _UPLOAD = "SELECT bucket, key, upload_id, initiated, facts, algorithm, initiator_id, initiator_name FROM uploads"

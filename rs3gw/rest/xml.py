@@ -54,17 +54,18 @@ def escape(text: str) -> str:
 
 def iso(moment: datetime) -> str:
     """A time with milliseconds, as S3 has it in XML."""
-    # Half of what isoformat costs, a thousand times in a listing.
-    day = _day(moment.year, moment.month, moment.day)
-    return f"{day}{_TWO[moment.hour]}:{_TWO[moment.minute]}:{_TWO[moment.second]}.{moment.microsecond // 1000:03d}Z"
+    # A third of what isoformat costs, a thousand times in a listing.
+    minute = _minute(moment.year, moment.month, moment.day, moment.hour, moment.minute)
+    return f"{minute}{_SECOND[moment.second]}{_MILLISECOND[moment.microsecond // 1000]}"
 
 
-_TWO = tuple(f"{number:02d}" for number in range(60))
+_SECOND = tuple(f"{number:02d}." for number in range(60))
+_MILLISECOND = tuple(f"{number:03d}Z" for number in range(1000))
 
 
-@lru_cache(maxsize=1024)
-def _day(year: int, month: int, day: int) -> str:
-    return f"{year:04d}-{month:02d}-{day:02d}T"
+@lru_cache(maxsize=4096)
+def _minute(year: int, month: int, day: int, hour: int, minute: int) -> str:
+    return f"{year:04d}-{month:02d}-{day:02d}T{hour:02d}:{minute:02d}:"
 
 
 def urlencoded(text: str) -> str:
@@ -99,11 +100,11 @@ def writer(kind: Any) -> Writer:
 
     def write(values: Mapping[str, Any], out: list[str], is_encoded: bool) -> None:
         get, add = values.get, out.append
-        for name, default, opening, closing, render, special in steps:
+        for name, default, opening, closing, render, special, is_plain in steps:
             value = get(name, default)
             if value is None:
                 continue
-            if special is None:
+            if special is None or (is_plain and not is_encoded):
                 add(f"{opening}{render(value)}{closing}")
             else:
                 special(value, out, is_encoded)
@@ -111,15 +112,18 @@ def writer(kind: Any) -> Writer:
     return write
 
 
-_Step = tuple[str, Any, str, str, Render, Callable[[Any, list[str], bool], None] | None]
+_Step = tuple[str, Any, str, str, Render, Callable[[Any, list[str], bool], None] | None, bool]
 
 
 def _step(field: Field) -> _Step | None:
-    """How a field is written: its name, its default, and the element around it or what writes it in its own way."""
+    """
+    How a field is written: its name, its default, and the element around it or what writes it in its own way, and
+    whether it has a way of its own only where names are encoded.
+    """
     spec = field.spec
     if spec.location is Location.GROUP and spec.stands is Location.ELEMENT:
         members = writer(field.type)
-        return field.name, None, "", "", str, lambda value, out, encoded: members(value.__dict__, out, encoded)
+        return field.name, None, "", "", str, lambda value, out, encoded: members(value.__dict__, out, encoded), False
     if spec.location not in (Location.ELEMENT, Location.EITHER):
         return None
     wire = spec.element or spec.wire
@@ -145,8 +149,9 @@ def _step(field: Field) -> _Step | None:
 
     if field.many:
         # The element around a list is there when the list is empty.
-        return field.name, () if spec.within else None, "", "", render, many
-    return field.name, field.default, opening, closing, render, one if nested or spec.urlencoded else None
+        return field.name, () if spec.within else None, "", "", render, many, False
+    special = one if nested or spec.urlencoded else None
+    return field.name, field.default, opening, closing, render, special, nested is None
 
 
 def document(message: Message, *, is_encoded: bool = False) -> bytes:
