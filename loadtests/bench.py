@@ -289,6 +289,30 @@ def start(*, times: int) -> Iterator[Row]:
     yield Row(work="start to first answered request", measured=statistics.median(taken) * 1000, unit="ms", reach=400)
 
 
+# The machine -------------------------------------------------------------------------------------------------
+
+
+def limits(directory: Path, *, times: int = 20) -> str:
+    """What this machine needs for the work below a put of 1 MiB, whoever does it: its digests and its fsync."""
+    body = os.urandom(MIB)
+    names = (str(directory / f"limit-{number}") for number in range(times + 3))
+
+    def keep() -> None:
+        file = os.open(next(names), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        os.write(file, body)
+        os.fsync(file)
+        os.close(file)
+
+    md5 = median_ms(lambda: hashlib.md5(body, usedforsecurity=False), times=times)
+    sha256 = median_ms(lambda: hashlib.sha256(body), times=times)
+    return f"MD5 {md5:.2f} ms, SHA-256 {sha256:.2f} ms, write and fsync {median_ms(keep, times=times):.2f} ms"
+
+
+def busy() -> str:
+    """How many others wanted a core while this began: figures of a busy machine are figures of its others too."""
+    return f"{os.getloadavg()[0]:.1f}"
+
+
 # The table ---------------------------------------------------------------------------------------------------
 
 
@@ -332,8 +356,10 @@ def main() -> int:
     size = int((asked.large if not asked.quick else min(asked.large, 0.5)) * 1024**3)
 
     rows: list[Row] = []
+    load = busy()
     with tempfile.TemporaryDirectory(prefix="rs3gw-bench-") as directory:
         root = Path(directory) / "root"
+        floor = limits(Path(directory))
         asyncio.run(fill(root, {BUCKET: 1000}, prefix="list/"))
         with running(root, durability=asked.durability) as gateway:
             rows += rest_times(gateway, times=200 // share)
@@ -346,7 +372,8 @@ def main() -> int:
 
     text = (
         f"rs3gw {__version__}, durability {asked.durability}, client on the same machine.\n"
-        f"Measured on {machine()}.\n\n{table(rows)}\n"
+        f"Measured on {machine()}; load average at the beginning {load}.\n"
+        f"1 MiB costs this machine, before any gateway: {floor}.\n\n{table(rows)}\n"
     )
     print(text)
     if asked.output:
