@@ -297,7 +297,11 @@ class RootBusy(EngineError):
 # The promise -------------------------------------------------------------------------------------------------
 
 Condition = Callable[[Object | None], None]
-"""Judges the record that a mutation would replace; whatever it raises undoes the mutation and reaches the caller."""
+"""
+Judges the record that a mutation would replace; whatever it raises undoes the mutation and reaches the caller.
+
+It only judges: where a transaction has to be begun again it is called again.
+"""
 
 
 class Staging(Protocol):
