@@ -6,7 +6,7 @@ VENV := .venv
 export RS3GW_STORAGE_ROOT ?= .state/data
 export RS3GW_GRPC_ENABLED ?= true
 
-.PHONY: run test install check conformance bench docs clean
+.PHONY: run test install check conformance bench proof docs clean
 
 run: install
 	@exec $(VENV)/bin/rs3gw serve
@@ -24,6 +24,9 @@ conformance: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	@env -u RS3GW_STORAGE_ROOT -u RS3GW_GRPC_ENABLED $(VENV)/bin/python -m loadtests.bench
+
+proof: $(VENV)/.installed-dev
+	@env -u RS3GW_STORAGE_ROOT -u RS3GW_GRPC_ENABLED $(VENV)/bin/python -m proof --page docs/proof.md
 
 docs: $(VENV)/.installed-dev
 	@scripts/docs
