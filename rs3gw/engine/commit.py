@@ -12,12 +12,13 @@ then unknown until the next start, so nobody may remove the content that those m
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
+
+import apsw
 
 from rs3gw.engine.ports import DiskFault, DiskFull, EngineError
 
@@ -25,7 +26,7 @@ MAX_BATCH = 512
 """The most mutations in one transaction: beyond this, waiting longer saves less than it costs."""
 
 Result = TypeVar("Result")
-Mutation = Callable[[sqlite3.Connection], Result]
+Mutation = Callable[[apsw.Connection], Result]
 
 
 @dataclass(slots=True)
@@ -39,7 +40,7 @@ class _Waiting:
 class Committer:
     """One thread, one connection, one transaction at a time."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection], committed: Callable[[], None]) -> None:
+    def __init__(self, connect: Callable[[], apsw.Connection], committed: Callable[[], None]) -> None:
         self._connect = connect
         self._committed = committed
         # In C, because a writer that wakes a thread from Python waits for it: None is the end.
@@ -105,7 +106,7 @@ class _Unclean(Exception):
     """A mutation refused after it had changed something: what it changed must be taken back."""
 
 
-def apply(connection: sqlite3.Connection, batch: list[_Waiting]) -> None:
+def apply(connection: apsw.Connection, batch: list[_Waiting]) -> None:
     """
     Run a batch in one transaction and commit it; outcomes are left in the batch.
 
@@ -118,7 +119,7 @@ def apply(connection: sqlite3.Connection, batch: list[_Waiting]) -> None:
         except _Unclean:
             connection.execute("ROLLBACK")
             _transact(connection, batch, _in_savepoint)
-    except sqlite3.Error as fault:
+    except apsw.Error as fault:
         said = explain(fault)
         for waiting in batch:
             # Whoever refused itself keeps its own reason: it changed nothing either way.
@@ -126,43 +127,43 @@ def apply(connection: sqlite3.Connection, batch: list[_Waiting]) -> None:
         try:
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
-        except sqlite3.Error:
+        except apsw.Error:
             pass
 
 
-_Run = Callable[[sqlite3.Connection, _Waiting], None]
+_Run = Callable[[apsw.Connection, _Waiting], None]
 
 
-def _transact(connection: sqlite3.Connection, batch: list[_Waiting], run: _Run) -> None:
+def _transact(connection: apsw.Connection, batch: list[_Waiting], run: _Run) -> None:
     connection.execute("BEGIN IMMEDIATE")
     for waiting in batch:
         waiting.fault = None
         try:
             run(connection, waiting)
-        except (sqlite3.Error, _Unclean):
+        except (apsw.Error, _Unclean):
             raise
         except Exception as fault:  # whatever a condition raises is its writer's to hear
             waiting.fault = fault
     connection.execute("COMMIT")
 
 
-def _bare(connection: sqlite3.Connection, waiting: _Waiting) -> None:
-    before = connection.total_changes
+def _bare(connection: apsw.Connection, waiting: _Waiting) -> None:
+    before = connection.total_changes()
     try:
         waiting.result = waiting.mutation(connection)
-    except sqlite3.Error:
+    except apsw.Error:
         raise
     except Exception as fault:
-        if connection.total_changes != before:
+        if connection.total_changes() != before:
             raise _Unclean from fault
         raise
 
 
-def _in_savepoint(connection: sqlite3.Connection, waiting: _Waiting) -> None:
+def _in_savepoint(connection: apsw.Connection, waiting: _Waiting) -> None:
     connection.execute("SAVEPOINT mutation")
     try:
         waiting.result = waiting.mutation(connection)
-    except sqlite3.Error:
+    except apsw.Error:
         raise
     except Exception:
         connection.execute("ROLLBACK TO mutation")
@@ -181,9 +182,8 @@ def _settle(batch: list[_Waiting]) -> None:
             waiting.future.set_result(waiting.result)
 
 
-def explain(fault: sqlite3.Error) -> EngineError:
+def explain(fault: apsw.Error) -> EngineError:
     """What SQLite said, in the engine's words."""
-    code = getattr(fault, "sqlite_errorcode", None)
-    said = DiskFull(str(fault)) if code == sqlite3.SQLITE_FULL else DiskFault(f"the index: {fault}")
+    said = DiskFull(str(fault)) if isinstance(fault, apsw.FullError) else DiskFault(f"the index: {fault}")
     said.__cause__ = fault
     return said

@@ -16,7 +16,6 @@ import asyncio
 import fcntl
 import json
 import os
-import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +23,8 @@ from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import TypeVar
+
+import apsw
 
 from rs3gw import __version__
 from rs3gw.engine import index
@@ -66,6 +67,9 @@ FREE_SECONDS, SURELY_FREE_BYTES = 0.1, 8 * 1024**3
 """How long the disk is taken to have the room that it had, where that was so much; a small put asks otherwise as long
 as it writes."""
 
+BUSY_MILLISECONDS = 10_000
+"""How long a connection waits for another's lock before it gives up."""
+
 WAL_PAGES = 4000
 """Pages of the log before it is folded into the index: 16 MiB, a few milliseconds of writing."""
 
@@ -85,9 +89,18 @@ class Store:
     """Buckets, objects and uploads on a disk; open it with ``Store.open``."""
 
     def __init__(
-        self, root: Path, lock: int, *, clock: Clock, entropy: Entropy, disk: Disk, durability: Durability
+        self,
+        root: Path,
+        lock: int,
+        *,
+        clock: Clock,
+        entropy: Entropy,
+        disk: Disk,
+        durability: Durability,
+        vfs: str | None = None,
     ) -> None:
         self._root = root
+        self._vfs = vfs
         self._lock = lock
         self._clock = clock
         self._disk = disk
@@ -95,7 +108,7 @@ class Store:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rs3gw-disk")
         self._blobs = Blobs(disk, entropy, self._pool, is_strict=durability is Durability.STRICT)
         self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._readers: list[apsw.Connection] = []
         self._cached: dict[str, Bucket] = {}
         self._buckets_changed = False
         self._closing = threading.Event()
@@ -110,9 +123,12 @@ class Store:
         entropy: Entropy,
         disk: Disk | None = None,
         durability: Durability = Durability.STRICT,
+        vfs: str | None = None,
     ) -> Store:
         """
         Open a storage root, making it where there is none, and own it until ``close``.
+
+        ``vfs`` names what SQLite's own files go through (a simulation's; the system's by default).
 
         Raises LayoutRefused, RootBusy, DiskFault, DiskFull; whatever is raised, nothing was touched.
         """
@@ -123,7 +139,15 @@ class Store:
         except OSError as fault:
             raise DiskFault(f"{root}: {fault.strerror}") from fault
         try:
-            store = cls(root, lock, clock=clock, entropy=entropy, disk=disk or PosixDisk(root), durability=durability)
+            store = cls(
+                root,
+                lock,
+                clock=clock,
+                entropy=entropy,
+                disk=disk or PosixDisk(root),
+                durability=durability,
+                vfs=vfs,
+            )
             store._begin(is_new=is_new)
         except BaseException:
             os.close(lock)
@@ -135,9 +159,9 @@ class Store:
             self._blobs.make_directories()
         connection = self._connect()
         try:
-            if connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0:
-                connection.executescript(f"BEGIN IMMEDIATE; {index.SCHEMA} PRAGMA user_version = {LAYOUT}; COMMIT;")
-        except sqlite3.Error as fault:
+            if connection.execute("SELECT count(*) FROM sqlite_master").get == 0:
+                connection.execute(f"BEGIN IMMEDIATE; {index.SCHEMA} PRAGMA user_version = {LAYOUT}; COMMIT;")
+        except apsw.Error as fault:
             raise explain(fault) from fault
         finally:
             connection.close()
@@ -148,15 +172,13 @@ class Store:
         # What a crash left behind is removed beside the first requests, not before them.
         self._pool.submit(self._sweep)
 
-    def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._root / "index.db", isolation_level=None, check_same_thread=False, cached_statements=256
-        )
+    def _connect(self) -> apsw.Connection:
+        connection = apsw.Connection(str(self._root / "index.db"), vfs=self._vfs, statementcachesize=256)
+        connection.set_busy_timeout(BUSY_MILLISECONDS)
         synchronous = "FULL" if self._durability is Durability.STRICT else "NORMAL"
         for pragma in (
             "journal_mode = WAL",
             f"synchronous = {synchronous}",
-            "busy_timeout = 10000",
             f"wal_autocheckpoint = {WAL_PAGES}",
             "cache_size = -8192",
             "temp_store = MEMORY",
@@ -165,9 +187,9 @@ class Store:
         return connection
 
     @property
-    def _reader(self) -> sqlite3.Connection:
+    def _reader(self) -> apsw.Connection:
         """This thread's connection for reading."""
-        found: sqlite3.Connection | None = getattr(self._local, "reader", None)
+        found: apsw.Connection | None = getattr(self._local, "reader", None)
         if found is None:
             found = self._local.reader = self._connect()
             found.execute("PRAGMA query_only = ON")
@@ -178,11 +200,11 @@ class Store:
         # Whole milliseconds: what is answered now is what is read later.
         return index.moment(index.stamp(self._clock.now()))
 
-    async def _commit(self, mutation: Callable[[sqlite3.Connection], Result]) -> Result:
+    async def _commit(self, mutation: Callable[[apsw.Connection], Result]) -> Result:
         return await self._committer.submit(mutation)
 
     async def _publish(
-        self, mutation: Callable[[sqlite3.Connection], tuple[Result, index.Freed]], extents: Sequence[Extent] = ()
+        self, mutation: Callable[[apsw.Connection], tuple[Result, index.Freed]], extents: Sequence[Extent] = ()
     ) -> Result:
         """Commit a mutation that names extents and frees blobs."""
         pending = self._committer.submit(mutation)
@@ -238,8 +260,8 @@ class Store:
     async def set_document(self, bucket: str, kind: str, text: str | None) -> None:
         await self._change_bucket(lambda connection: index.set_document(connection, bucket, kind, text))
 
-    async def _change_bucket(self, mutation: Callable[[sqlite3.Connection], None]) -> None:
-        def change(connection: sqlite3.Connection) -> None:
+    async def _change_bucket(self, mutation: Callable[[apsw.Connection], None]) -> None:
+        def change(connection: apsw.Connection) -> None:
             self._buckets_changed = True
             mutation(connection)
 
@@ -282,7 +304,7 @@ class Store:
         parts: tuple[ObjectPart, ...] = (),
         condition: Condition | None = None,
     ) -> Object:
-        def put(connection: sqlite3.Connection) -> tuple[Object, index.Freed]:
+        def put(connection: apsw.Connection) -> tuple[Object, index.Freed]:
             made = Object(
                 bucket=bucket,
                 key=key,
@@ -335,7 +357,7 @@ class Store:
         return index.scan_uploads(self._reader, bucket, start, inclusive, end, limit)
 
     async def put_part(self, upload: Upload, part: Part) -> Part:
-        def put(connection: sqlite3.Connection) -> tuple[Part, index.Freed]:
+        def put(connection: apsw.Connection) -> tuple[Part, index.Freed]:
             stored = Part(
                 number=part.number,
                 size=part.size,
@@ -378,7 +400,7 @@ class Store:
     def ready(self) -> None:
         try:
             self._reader.execute("SELECT 1 FROM buckets LIMIT 1").fetchone()
-        except sqlite3.Error as fault:
+        except apsw.Error as fault:
             raise explain(fault) from fault
         if self._disk.free_bytes() < RESERVE_BYTES:
             raise DiskFull("less than the reserve is free")
