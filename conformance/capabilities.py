@@ -20,6 +20,7 @@ CAPABILITIES: dict[str, str] = {
     "conditional-writes": "A write can insist on there being nothing, or on the ETag of what it replaces.",
     "control-characters": "Keys may hold control characters, and listings can carry them.",
     "copies": "Objects can be copied inside the server.",
+    "encrypted-connection": "The connection to the target is encrypted.",
     "expected-owner": "A request can name the owner that it expects a bucket to have.",
     "multipart": "Objects can be uploaded in parts.",
     "multipart-checksums": "Parts and whole uploads carry checksums.",
@@ -28,6 +29,7 @@ CAPABILITIES: dict[str, str] = {
     "old-listing": "Objects can be listed in the first form of the listing.",
     "other-protocol": "The target speaks a second protocol over the same objects.",
     "part-numbers": "One part of an object can be read by its number.",
+    "plain-connection": "The connection to the target is not encrypted.",
     "policies": "Buckets carry policies, and they are judged.",
     "presigned": "A request can be signed ahead of its time.",
     "regions": "A bucket can be put into a region, and says which.",
@@ -36,6 +38,9 @@ CAPABILITIES: dict[str, str] = {
     "upload-listing": "Uploads that are under way can be listed.",
     "wire": "The bytes of requests can be written by hand.",
 }
+
+ENCRYPTION = {"encrypted-connection": True, "plain-connection": False}
+"""The capabilities that say how a target is reached."""
 
 
 def check(names: set[str], where: str) -> None:

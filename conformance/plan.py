@@ -19,7 +19,7 @@ from conformance.results import Outcome
 from conformance.targets import Off, Place, Target
 
 DRIVERS = ("rest", "boto3", "grpc")
-TARGETS = ("inprocess", "process", "container", "endpoint")
+TARGETS = ("inprocess", "process", "tls", "container", "endpoint")
 
 OTHER = {"rest": "grpc", "boto3": "grpc", "grpc": "rest"}
 """Who reads what a driver wrote, where a scenario is about both protocols."""
@@ -58,6 +58,10 @@ def make_target(name: str, choice: Choice) -> Target:
         from conformance.targets.process import Process
 
         return Process()
+    if name == "tls":
+        from conformance.targets.process import Tls
+
+        return Tls()
     if name == "container":
         from conformance.targets.container import IMAGE, Container
 

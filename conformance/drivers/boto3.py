@@ -154,6 +154,7 @@ def _client(place: Place, keys: Keys | None) -> Any:
         "s3",
         endpoint_url=place.url,
         region_name=place.region,
+        verify=str(place.authority) if place.authority else None,
         aws_access_key_id=keys.access_key if keys else None,
         aws_secret_access_key=keys.secret_key if keys else None,
         config=Config(**settings),

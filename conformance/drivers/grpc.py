@@ -31,6 +31,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.rpc import error_details_pb2, status_pb2
 
 from conformance import codes
+from conformance.capabilities import ENCRYPTION
 from conformance.drivers import Answer, Broken, Link, Measure, Refusal, Sink, Status, Unsupported, model
 from conformance.drivers.bodies import chunks_of
 from conformance.targets import Keys, Off, Place, keys_of
@@ -88,11 +89,16 @@ class Wire(Protocol):
 
 
 class Channel:
-    """A Wire over a socket."""
+    """A Wire over a socket, encrypted where an authority is given."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, authority: Path | None = None) -> None:
         limits = [("grpc.max_receive_message_length", MESSAGE_BYTES), ("grpc.max_send_message_length", MESSAGE_BYTES)]
-        self._channel = grpc.insecure_channel(address, options=limits)
+        if authority is None:
+            self._channel = grpc.insecure_channel(address, options=limits)
+        else:
+            self._channel = grpc.secure_channel(
+                address, grpc.ssl_channel_credentials(authority.read_bytes()), options=limits
+            )
 
     def call(
         self,
@@ -274,6 +280,8 @@ class Grpc:
             return "stranger" in self.place.identities
         if capability == "other-protocol":
             return bool(self.place.url)
+        if capability in ENCRYPTION:
+            return self.place.is_encrypted is ENCRYPTION[capability]
         return capability not in LACKS
 
     def expected_status(self, code: str) -> Status:
@@ -407,4 +415,4 @@ def make(place: Place) -> Grpc:
         return Grpc(place, place.wire(), "owner", place.identities["owner"])
     if not place.grpc:
         raise Off("the target does not speak gRPC")
-    return Grpc(place, Channel(place.grpc), "owner", place.identities["owner"])
+    return Grpc(place, Channel(place.grpc, place.authority), "owner", place.identities["owner"])

@@ -26,9 +26,10 @@ from botocore.parsers import ResponseParserError, create_parser
 from botocore.serialize import create_serializer
 
 from conformance import codes
+from conformance.capabilities import ENCRYPTION
 from conformance.drivers import Answer, Broken, Link, Measure, Refusal, Sink, Status, Unsupported, model
 from conformance.drivers.bodies import chunks_of, size_of
-from conformance.targets import Keys, Off, Place, keys_of
+from conformance.targets import Keys, Off, Place, keys_of, trust
 
 TIMEOUT_SECONDS = 60.0
 
@@ -155,6 +156,8 @@ class Rest:
             return "stranger" in self.place.identities
         if capability == "other-protocol":
             return bool(self.place.grpc or self.place.wire)
+        if capability in ENCRYPTION:
+            return self.place.is_encrypted is ENCRYPTION[capability]
         return capability not in LACKS
 
     def expected_status(self, code: str) -> Status:
@@ -329,7 +332,11 @@ def make(place: Place) -> Rest:
         raise Off("no URL for REST")
     if urlsplit(place.url).path not in ("", "/"):
         raise Off(f"{place.url}: an S3 endpoint has no path")
-    transport = place.transport() if place.transport else httpx.HTTPTransport(limits=httpx.Limits(max_connections=64))
+    if place.transport:
+        transport = place.transport()
+    else:
+        limits = httpx.Limits(max_connections=64)
+        transport = httpx.HTTPTransport(limits=limits, verify=trust(place.authority))
     client = httpx.Client(
         transport=transport, headers={"Accept-Encoding": "identity", "User-Agent": "conformance"}, trust_env=False
     )

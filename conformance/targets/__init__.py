@@ -8,6 +8,7 @@ promised the target (``--promise``).
 from __future__ import annotations
 
 import secrets
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,8 @@ class Place:
 
     ``identities`` holds the owner, and the stranger where the target knows one.  ``transport`` is how REST is sent
     where there is no socket, ``wire`` the same for gRPC; ``grpc`` is host:port, empty where gRPC is not spoken.
+    ``authority`` is a file of the certificates to trust, where they are nobody else's; both protocols are then
+    spoken over TLS.
     """
 
     url: str
@@ -49,6 +52,12 @@ class Place:
     transport: Callable[[], httpx.BaseTransport] | None = None
     wire: Callable[[], Wire] | None = None
     version: str = ""
+    authority: Path | None = None
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether clients reach it over TLS."""
+        return self.url.startswith("https:")
 
     @property
     def has_socket(self) -> bool:
@@ -66,6 +75,11 @@ class Target(Protocol):
 
     def stop(self) -> None:
         """Take it down; safe to call at any time."""
+
+
+def trust(authority: Path | None) -> ssl.SSLContext | bool:
+    """What httpx takes as its ``verify``: this authority, or those that everybody trusts."""
+    return True if authority is None else ssl.create_default_context(cafile=str(authority))
 
 
 def fresh_identities() -> dict[str, Keys]:

@@ -55,11 +55,13 @@ import hashlib
 import hmac
 import re
 import socket
+import ssl
 import time
 import tomllib
 import xml.etree.ElementTree as ElementTree
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -72,7 +74,7 @@ from conformance.behave import ROOT, Cell
 from conformance.drivers import Unsupported
 from conformance.drivers.rest import Rest
 from conformance.results import Result, Status
-from conformance.targets import Keys, keys_of
+from conformance.targets import Keys, Place, keys_of
 from conformance.world import World
 
 HERE = Path(__file__).parent
@@ -400,14 +402,27 @@ def over_transport(transport: httpx.BaseTransport, url: str, written: Written) -
         response.close()
 
 
-def over_socket(url: str, written: Written, *, send_bytes: int | None, waits: bool, watches: bool = True) -> Raw:
+@contextmanager
+def connected(place: Place) -> Iterator[socket.socket]:
+    """A connection to a place, encrypted where the place is."""
+    where = urlsplit(place.url)
+    port = where.port or (443 if place.is_encrypted else 80)
+    with socket.create_connection((where.hostname, port), timeout=ANSWER_SECONDS) as plain:
+        if not place.is_encrypted:
+            yield plain
+            return
+        trusting = ssl.create_default_context(cafile=str(place.authority) if place.authority else None)
+        with trusting.wrap_socket(plain, server_hostname=where.hostname) as encrypted:
+            yield encrypted
+
+
+def over_socket(place: Place, written: Written, *, send_bytes: int | None, waits: bool, watches: bool = True) -> Raw:
     """
     Send it byte for byte, and read what comes until the answer is whole or the connection closed.
 
     ``watches``: also wait a moment to see whether the connection is closed after the answer.
     """
-    where = urlsplit(url)
-    with socket.create_connection((where.hostname, where.port or 80), timeout=ANSWER_SECONDS) as connection:
+    with connected(place) as connection:
         reader = _Reader(connection, watches=watches)
         connection.sendall(written.head)
         continued = False
@@ -549,6 +564,8 @@ def perform(row: Row, cell: Cell) -> None:
         raise Unsupported("rows are played by the driver rest")
     if row.wants_socket and not rest.place.has_socket:
         raise Unsupported("only a socket can show it")
+    if "send_bytes" in row.said and rest.place.is_encrypted:
+        raise Unsupported("Python's TLS sockets cannot be half closed")
     said, world = row.said, World(rest)
     try:
         bucket = world.make_bucket() if said.get("bucket", True) else world.name()
@@ -560,7 +577,7 @@ def perform(row: Row, cell: Cell) -> None:
         if rest.place.has_socket:
             send_bytes, waits = said.get("send_bytes"), "continued" in said["answer"]
             watches = "closes" in said["answer"]
-            raw = over_socket(rest.place.url, written, send_bytes=send_bytes, waits=waits, watches=watches)
+            raw = over_socket(rest.place, written, send_bytes=send_bytes, waits=waits, watches=watches)
         else:
             assert rest.place.transport is not None
             raw = over_transport(rest.place.transport(), rest.place.url, written)

@@ -155,7 +155,8 @@ Feature: Judging bucket policies
       When I read "greeting"
       Then it is refused with AccessDenied
 
-    Scenario: Over an encrypted connection only
+    @needs.plain-connection
+    Scenario: Over no connection but an encrypted one
       Given a bucket
       And "greeting" holds "hello"
       And a policy lets everybody do "s3:GetObject" on "the bucket/*" where
@@ -165,6 +166,18 @@ Feature: Judging bucket policies
       And I am anonymous
       When I read "greeting"
       Then it is refused with AccessDenied
+
+    @needs.encrypted-connection
+    Scenario: Over an encrypted connection
+      Given a bucket
+      And "greeting" holds "hello"
+      And a policy lets everybody do "s3:GetObject" on "the bucket/*" where
+        """
+        {"Bool": {"aws:SecureTransport": "true"}}
+        """
+      And I am anonymous
+      When I read "greeting"
+      Then I get "hello"
 
     @needs.object-tagging
     Scenario: Objects with a tag only

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from conformance.targets import Place
 from conformance.wire import Head, Raw, Written, judge, over_socket
 
 
@@ -48,7 +49,7 @@ def play(
     url: str, *, body: bytes = b"", method: str = "PUT", send_bytes: int | None = None, waits: bool = False
 ) -> Raw:
     head = f"{method} /a/../b HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    return over_socket(url, Written(head, body, method), send_bytes=send_bytes, waits=waits)
+    return over_socket(Place(url=url, identities={}), Written(head, body, method), send_bytes=send_bytes, waits=waits)
 
 
 def test_a_request_goes_out_byte_for_byte():
