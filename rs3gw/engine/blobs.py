@@ -15,9 +15,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
 from rs3gw.engine.ports import Buffer, Content, Disk, DiskFault, Entropy, Extent, File, Reader
 
@@ -105,61 +104,34 @@ class Blobs:
 
     # Named
 
-    async def read(self, extents: Sequence[Extent], offset: int, size: int) -> AsyncIterator[Buffer]:
-        """The bytes of extents, a chunk at a time, one chunk read ahead.  Raises DiskFault for missing bytes."""
-        loop = asyncio.get_running_loop()
-        with self._pinned(extents):
-            ahead: asyncio.Future[bytes] | None = None
-            reader: Reader | None = None
-            try:
-                for extent, start, wanted in pieces(extents, offset, size):
-                    reader = self._open(extent.blob)
-                    for at, length in strides(start, wanted):
-                        if ahead is not None:
-                            chunk = await ahead
-                            ahead = None
-                        else:
-                            found = reader.read(at, length, wait=False)
-                            chunk = found if found is not None else await self._wait(loop, reader, at, length)
-                        if len(chunk) != length:
-                            raise DiskFault(f"{extent.blob} ends before {at + length}")
-                        following = at + length
-                        left = start + wanted - following
-                        if left > 0:
-                            ahead = self._wait(loop, reader, following, min(READ_BYTES, left))
-                        yield chunk
-                    reader.close()
-                    reader = None
-            finally:
-                if ahead is not None:
-                    # The thread may still be reading: the descriptor must outlive it.
-                    await asyncio.wait([ahead])
-                if reader is not None:
-                    reader.close()
+    def read(self, extents: Sequence[Extent], offset: int, size: int) -> Reading:
+        """``size`` bytes from ``offset``, which from now on stay until the reading is closed."""
+        return Reading(self, extents, offset, size)
 
-    def _wait(self, loop: asyncio.AbstractEventLoop, reader: Reader, offset: int, size: int) -> asyncio.Future[bytes]:
-        return loop.run_in_executor(self._pool, _read, reader, offset, size)
+    def fetch(self, reader: Reader, offset: int, size: int) -> asyncio.Future[bytes]:
+        """Read in a thread."""
+        return asyncio.get_running_loop().run_in_executor(self._pool, _read, reader, offset, size)
 
-    def _open(self, blob: str) -> Reader:
+    def open(self, blob: str) -> Reader:
+        """Raises DiskFault for a blob that is missing."""
         try:
             return self._disk.open(path_of(blob))
         except FileNotFoundError as fault:
             raise DiskFault(f"{blob} is missing") from fault
 
-    @contextmanager
-    def _pinned(self, extents: Sequence[Extent]) -> Iterator[None]:
-        blobs = {extent.blob for extent in extents}
+    def pin(self, blobs: Iterable[str]) -> None:
+        """Keep blobs until they are unpinned, whatever is freed meanwhile."""
         self._pins.update(blobs)
-        try:
-            yield
-        finally:
-            for blob in blobs:
-                self._pins[blob] -= 1
-                if self._pins[blob] <= 0:
-                    del self._pins[blob]
-                    if blob in self._freed:
-                        self._freed.discard(blob)
-                        self._pool.submit(self._remove, blob)
+
+    def unpin(self, blobs: Iterable[str]) -> None:
+        """Let go of what was pinned; what was freed meanwhile is removed now."""
+        for blob in blobs:
+            self._pins[blob] -= 1
+            if self._pins[blob] <= 0:
+                del self._pins[blob]
+                if blob in self._freed:
+                    self._freed.discard(blob)
+                    self._pool.submit(self._remove, blob)
 
     # Freed
 
@@ -201,6 +173,90 @@ class Blobs:
                 self._remove(blob)
                 freed += size
         return freed
+
+
+class Reading:
+    """
+    Bytes on their way out of blobs: an iterator of chunks, one of them read ahead.
+
+    The blobs are pinned from the moment it is made, not from the first chunk: between the two the caller sends the
+    headers of an answer, and the object may be replaced.  Raises DiskFault for missing bytes.
+    """
+
+    __slots__ = ("_ahead", "_blobs", "_closed", "_pieces", "_pinned", "_reader", "_strides")
+
+    def __init__(self, blobs: Blobs, extents: Sequence[Extent], offset: int, size: int) -> None:
+        self._blobs = blobs
+        self._pieces = pieces(extents, offset, size)
+        self._strides: Iterator[tuple[int, int]] = iter(())
+        self._reader: Reader | None = None
+        self._ahead: tuple[int, int, asyncio.Future[bytes]] | None = None
+        self._closed = False
+        self._pinned = {extent.blob for extent in extents}
+        blobs.pin(self._pinned)
+
+    def __aiter__(self) -> Reading:
+        return self
+
+    async def __anext__(self) -> Buffer:
+        if self._closed:
+            raise StopAsyncIteration
+        try:
+            return await self._next()
+        except BaseException:
+            await self.aclose()
+            raise
+
+    async def _next(self) -> bytes:
+        if self._ahead is not None:
+            offset, size, ahead = self._ahead
+            chunk = await ahead
+            self._ahead = None
+        else:
+            offset, size = self._stride()
+            assert self._reader is not None
+            found = self._reader.read(offset, size, wait=False)
+            chunk = found if found is not None else await self._blobs.fetch(self._reader, offset, size)
+        if len(chunk) != size:
+            raise DiskFault(f"a blob ends before {offset + size}")
+        following = next(self._strides, None)
+        if following is not None:
+            assert self._reader is not None
+            self._ahead = (*following, self._blobs.fetch(self._reader, *following))
+        return chunk
+
+    def _stride(self) -> tuple[int, int]:
+        """The next run to read, of the next blob where this one has no more.  Raises StopAsyncIteration."""
+        stride = next(self._strides, None)
+        while stride is None:
+            self._let_go()
+            piece = next(self._pieces, None)
+            if piece is None:
+                raise StopAsyncIteration
+            extent, start, wanted = piece
+            self._reader = self._blobs.open(extent.blob)
+            self._strides = strides(start, wanted)
+            stride = next(self._strides, None)
+        return stride
+
+    def _let_go(self) -> None:
+        if self._reader is not None:
+            reader, self._reader = self._reader, None
+            reader.close()
+
+    async def aclose(self) -> None:
+        """Let go of the blobs; safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._ahead is not None:
+            # The thread may still be reading: the descriptor must outlive it.
+            ahead, self._ahead = self._ahead[2], None
+            await asyncio.wait([ahead])
+            if not ahead.cancelled():
+                ahead.exception()
+        self._let_go()
+        self._blobs.unpin(self._pinned)
 
 
 def _read(reader: Reader, offset: int, size: int) -> bytes:

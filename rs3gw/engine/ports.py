@@ -411,8 +411,9 @@ class Engine(Protocol):
         """
         ``size`` bytes from ``offset``, in chunks of up to 1 MiB; a chunk is valid until the next one is asked for.
 
-        The content stays readable until the iterator is closed, even when the object is replaced or deleted
-        meanwhile.  Raises DiskFault before the first wrong byte where bytes are missing.
+        The content stays readable from this call until the iterator is closed, even when the object is replaced or
+        deleted meanwhile; between the call that gave its record and this one nothing may be awaited.
+        Raises DiskFault before the first wrong byte where bytes are missing.
         """
 
     # Uploads

@@ -99,6 +99,16 @@ async def test_a_range_of_a_large_object_crosses_its_chunks(engine):
     assert LARGE[1_048_570:2_048_570] == b"".join(pieces)
 
 
+async def test_what_is_asked_for_stays_though_it_is_deleted_before_the_first_chunk(engine):
+    """Between the record and the first byte the headers of an answer are sent, which takes as long as it takes."""
+    made = await put(engine, "key", LARGE)
+    reading = engine.read(made.content, offset=0, size=made.size)
+    await engine.delete_object("bucket", "key")
+    await asyncio.sleep(0.05)
+
+    assert LARGE == b"".join([bytes(chunk) async for chunk in reading])
+
+
 async def test_a_condition_sees_what_it_would_replace_and_can_refuse(engine):
     seen = []
     await put(engine, "key", b"first", condition=seen.append)
