@@ -32,9 +32,9 @@ def _read(values: dict[str, Any]) -> Settings:
 def serve(**values: Any) -> None:
     """Serve REST, and gRPC where it is enabled, until SIGTERM or SIGINT."""
     settings = _read(values)
-    from rs3gw import server
+    from rs3gw import workers
 
-    sys.exit(server.run(settings))
+    sys.exit(workers.run(settings))
 
 
 @main.command("settings", params=list(options()))

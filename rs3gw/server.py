@@ -16,7 +16,8 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ import uvloop
 from rs3gw import __version__
 from rs3gw.auth.credentials import Authority, Credential, CredentialsError, load, token_of
 from rs3gw.engine.ports import EngineError
-from rs3gw.engine.store import Durability, Store
+from rs3gw.engine.store import Board, Durability, Store
 from rs3gw.engine.world import SystemClock, SystemEntropy
 from rs3gw.gateway import Gateway, digests
 from rs3gw.rest.asgi import Application, Page
@@ -57,13 +58,23 @@ OWNER = "owner"
 """The name of the access key that the environment gives."""
 
 
-def run(settings: Settings) -> int:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What a process among several is given: the claim on the root and the ports are its supervisor's."""
+
+    board: Board
+    place: int
+    ready: Callable[[], None]
+    """To be called once it serves."""
+
+
+def run(settings: Settings, share: Share | None = None) -> int:
     """Serve until a signal says otherwise; the exit code of the process."""
     configure_logging(level=settings.log_level, form=settings.log_format)
     sys.setswitchinterval(SWITCH_SECONDS)
     keep_freed_memory()
     try:
-        uvloop.run(serve(settings))
+        uvloop.run(serve(settings, share))
     except (CredentialsError, EngineError) as fault:
         raise SettingsError(str(fault)) from fault
     return 0
@@ -112,18 +123,31 @@ def credentials(settings: Settings) -> tuple[Credential, ...]:
     return tuple(found)
 
 
-async def serve(settings: Settings) -> None:
+def open_store(settings: Settings, share: Share | None) -> Store:
+    """The store, of this process alone or of several.  Raises EngineError."""
+    clock, entropy, durability = SystemClock(), SystemEntropy(), Durability(settings.durability)
+    if share is None:
+        return Store.open(settings.storage_root, clock=clock, entropy=entropy, durability=durability)
+    return Store(
+        settings.storage_root,
+        clock=clock,
+        entropy=entropy,
+        durability=durability,
+        board=share.board,
+        place=share.place,
+    )
+
+
+async def serve(settings: Settings, share: Share | None = None) -> None:
     """Start everything, say where it is, wait for a signal, stop everything."""
     stopping = asyncio.Event()
     with signals(stopping):
         clock, entropy = SystemClock(), SystemEntropy()
         keys = credentials(settings)
-        rest_socket = listen(settings.bind_addr)
-        store = Store.open(
-            settings.storage_root, clock=clock, entropy=entropy, durability=Durability(settings.durability)
-        )
+        rest_socket = listen(settings.bind_addr, is_shared=share is not None)
+        store = open_store(settings, share)
         try:
-            telemetry = Telemetry(log_requests=settings.log_requests)
+            telemetry = Telemetry(log_requests=settings.log_requests, is_shared=share is not None)
             gateway = Gateway(
                 store,
                 Authority(keys, region=settings.region, clock=clock),
@@ -135,11 +159,14 @@ async def serve(settings: Settings) -> None:
             inside = Inside(telemetry, store)
             rest = rest_server(settings, gateway, inside)
             rest_task = asyncio.create_task(rest.serve(sockets=[rest_socket]))
-            rpc = await rpc_server(settings, gateway) if settings.grpc_enabled else None
+            rpc = await rpc_server(settings, gateway, is_shared=share is not None) if settings.grpc_enabled else None
             while not rest.started and not rest_task.done():  # noqa: ASYNC110 - uvicorn has a flag, not an event
                 await asyncio.sleep(0.001)
             inside.is_serving = True
-            click.echo(banner(settings, rest_socket.getsockname()[1], rpc.port if rpc else None, keys))
+            if share is None:
+                click.echo(banner(settings, rest_socket.getsockname()[1], rpc.port if rpc else None, keys))
+            else:
+                share.ready()
             # What the first upload needs and a start need not wait for.
             warming = asyncio.create_task(asyncio.to_thread(digests.warm))
             spare_the_collector()
@@ -177,11 +204,12 @@ def signals(stopping: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-def listen(address: Address) -> socket.socket:
+def listen(address: Address, *, is_shared: bool = False, variable: str = "RS3GW_BIND_ADDR") -> socket.socket:
     """
-    A listening socket, bound before anything else is begun: a port that is taken must not cost an open of the store.
+    A socket to listen on, bound before anything else is begun: a port that is taken must not cost an open of the store.
 
-    Raises SettingsError.
+    ``is_shared``: other processes bind the same port, and the kernel deals connections out.
+    Raises SettingsError, which names the variable.
     """
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(
@@ -189,10 +217,12 @@ def listen(address: Address) -> socket.socket:
         )[0]
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if is_shared:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(where)
         listener.setblocking(False)
     except OSError as fault:
-        raise SettingsError(f"RS3GW_BIND_ADDR={address}: {fault.strerror or fault}.") from fault
+        raise SettingsError(f"{variable}={address}: {fault.strerror or fault}.") from fault
     return listener
 
 
@@ -246,7 +276,7 @@ def rest_server(settings: Settings, gateway: Gateway, inside: Inside) -> _Rest:
     return _Rest(config)
 
 
-async def rpc_server(settings: Settings, gateway: Gateway) -> RpcServer:
+async def rpc_server(settings: Settings, gateway: Gateway, *, is_shared: bool) -> RpcServer:
     """
     The gRPC listener, started.  grpc is imported here: a server of REST alone starts without it.
 
@@ -264,6 +294,7 @@ async def rpc_server(settings: Settings, gateway: Gateway) -> RpcServer:
         max_message_bytes=settings.grpc_max_message_size,
         chunk_bytes=settings.grpc_chunk_size,
         idle_seconds=settings.body_idle_seconds,
+        shares_port=is_shared,
     )
     try:
         await server.start()
@@ -314,6 +345,8 @@ def banner(settings: Settings, rest_port: int, rpc_port: int | None, keys: tuple
     if rpc_port is not None:
         lines.append(f"  gRPC     {Address(host, rpc_port)}{' (TLS)' if settings.grpc_tls_cert else ''}")
     lines.append(f"  storage  {settings.storage_root.resolve()}   durability {settings.durability}")
+    if settings.workers > 1:
+        lines.append(f"  workers  {settings.workers}")
     if settings.uses_development_credentials:
         lines += [
             "  credentials for development, on loopback only:",

@@ -106,6 +106,9 @@ class Settings:
         click.Choice(["strict", "relaxed"]),
         "strict: on the disk before the answer. relaxed: a loss of power may lose the last seconds.",
     )
+    workers: int = _setting(
+        1, click.IntRange(1, 64), "How many processes share the ports and the root; more of them read faster."
+    )
     tls_cert: Path | None = _setting(None, _READABLE, "The certificate chain of REST, PEM.")
     tls_key: Path | None = _setting(None, _READABLE, "Its private key, PEM.")
 
@@ -225,6 +228,11 @@ def options() -> list[click.Option]:
         )
         for row, field in zip(rows(), dataclasses.fields(Settings), strict=True)
     ]
+
+
+def share_metrics(directory: Path) -> None:
+    """Tell prometheus-client where the processes of a group leave their figures for each other."""
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(directory)
 
 
 def refuse_unknown(environment: Mapping[str, str] | None = None) -> None:

@@ -15,7 +15,7 @@ from functools import cache, cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess, values
 from prometheus_client.exposition import generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
@@ -31,11 +31,20 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Telemetry:
-    """The metrics of one server, and its log of calls."""
+    """
+    The metrics of one server, and its log of calls.
 
-    def __init__(self, *, log_requests: str = "failures") -> None:
-        self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
+    ``is_shared``: it is one of several processes, and each renders the figures of all (settings.share_metrics).
+    """
+
+    def __init__(self, *, log_requests: str = "failures", is_shared: bool = False) -> None:
+        self.registry = self._rendered = CollectorRegistry()
+        if is_shared:
+            values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
+            self._rendered = CollectorRegistry()
+            multiprocess.MultiProcessCollector(self._rendered)  # type: ignore[no-untyped-call]
+        else:
+            ProcessCollector(registry=self.registry)
         labels = ("operation", "protocol")
         self.requests = Counter(
             "rs3gw_requests", "Calls answered, by S3 code (OK where none).", (*labels, "code"), registry=self.registry
@@ -47,7 +56,13 @@ class Telemetry:
             buckets=SECONDS,
             registry=self.registry,
         )
-        self.in_flight = Gauge("rs3gw_requests_in_flight", "Calls under way.", ("protocol",), registry=self.registry)
+        self.in_flight = Gauge(
+            "rs3gw_requests_in_flight",
+            "Calls under way.",
+            ("protocol",),
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
         self.log_all = log_requests == "all"
         self.log_failures = log_requests != "none"
         self._series: dict[tuple[str, str], _Series] = {}
@@ -61,7 +76,12 @@ class Telemetry:
 
     def render(self) -> bytes:
         """The metrics in Prometheus's text format."""
-        return generate_latest(self.registry)
+        return generate_latest(self._rendered)
+
+
+def forget_worker(pid: int) -> None:
+    """What a process had under way is under way no more: it has died."""
+    multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 class _Series:

@@ -6,7 +6,7 @@ publishing is the index's commit, never a rename over something.  Its life has o
 
     staged    this process writes it; nobody else knows the name
     named     the index counts who names it; the transaction that takes the last name away frees it
-    freed     removed after that commit, or after the last reader that was in the middle of it
+    freed     removed after that commit, and after the last reader, in any process, that was in the middle of it
 
 What a crash leaves between the stages is a file that no record names, which the sweep removes.
 """
@@ -14,10 +14,12 @@ What a crash leaves between the stages is a file that no record names, which the
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from rs3gw.engine.group import SESSION_BYTES, Group
 from rs3gw.engine.ports import Buffer, Content, Disk, DiskFault, Entropy, Extent, File, Reader
 
 # Content up to this size stands in the index and costs no file, no directory entry and no fsync of its own: the
@@ -28,7 +30,25 @@ INLINE_BYTES = 32 * 1024
 READ_BYTES = 1024 * 1024
 """The largest chunk that a reader yields."""
 
+RELEASE_SECONDS = 0.25
+"""How often it is asked whether what was freed is still read in another process."""
+
 FANOUT = tuple(f"{number:02x}" for number in range(256))
+
+
+def name_of(random: bytes, session: str) -> str:
+    """
+    A new blob's name: of 16 random bytes, those after the first give way to the session of its writer.
+
+    The first byte spreads the files over the directories.
+    """
+    drawn = random.hex()
+    return drawn[:2] + session + drawn[2 + len(session) :]
+
+
+def session_of(blob: str) -> str:
+    """Who wrote it."""
+    return blob[2 : 2 + 2 * SESSION_BYTES]
 
 
 def path_of(blob: str) -> str:
@@ -44,20 +64,27 @@ def directory_of(blob: str) -> str:
 class Blobs:
     """The files of a storage root's blobs."""
 
-    def __init__(self, disk: Disk, entropy: Entropy, pool: ThreadPoolExecutor, *, is_strict: bool) -> None:
+    def __init__(
+        self,
+        disk: Disk,
+        entropy: Entropy,
+        pool: ThreadPoolExecutor,
+        group: Group,
+        session: str,
+        *,
+        is_strict: bool,
+    ) -> None:
         self._disk = disk
         self._entropy = entropy
         self._pool = pool
+        self._group = group
+        self._session = session
         self._is_strict = is_strict
+        self._released: deque[tuple[int, str]] = deque()
+        self._is_tending = False
         self._staged: set[str] = set()
         self._pins: Counter[str] = Counter()
         self._freed: set[str] = set()
-
-    def make_directories(self) -> None:
-        """The fan-out, made once for a new root, so that no write ever has to make a directory durable."""
-        for name in FANOUT:
-            self._disk.make_directory(f"blobs/{name}")
-        self._disk.sync_directory("blobs")
 
     # Staged
 
@@ -67,7 +94,7 @@ class Blobs:
 
     def create(self) -> tuple[str, File]:
         """A new blob's name and its file."""
-        blob = self._entropy.token(16).hex()
+        blob = name_of(self._entropy.token(16), self._session)
         self._staged.add(blob)
         try:
             return blob, self._disk.create(path_of(blob))
@@ -119,19 +146,24 @@ class Blobs:
         except FileNotFoundError as fault:
             raise DiskFault(f"{blob} is missing") from fault
 
-    def pin(self, blobs: Iterable[str]) -> None:
-        """Keep blobs until they are unpinned, whatever is freed meanwhile."""
+    def pin(self, blobs: Iterable[str]) -> int:
+        """Keep blobs until they are unpinned, whatever is freed meanwhile; the number is for that."""
         self._pins.update(blobs)
+        return self._group.begin_reading()
 
-    def unpin(self, blobs: Iterable[str]) -> None:
-        """Let go of what was pinned; what was freed meanwhile is removed now."""
+    def unpin(self, blobs: Iterable[str], reading: int) -> None:
+        """Let go of what was pinned; what was freed meanwhile is removed."""
+        self._group.end_reading(reading)
+        freed = []
         for blob in blobs:
             self._pins[blob] -= 1
             if self._pins[blob] <= 0:
                 del self._pins[blob]
                 if blob in self._freed:
                     self._freed.discard(blob)
-                    self._pool.submit(self._remove, blob)
+                    freed.append(blob)
+        if freed:
+            self._release(freed)
 
     # Freed
 
@@ -144,7 +176,28 @@ class Blobs:
             else:
                 now.append(blob)
         if now:
-            self._pool.submit(self._remove_all, now)
+            self._release(now)
+
+    def _release(self, blobs: Sequence[str]) -> None:
+        """Remove blobs that nobody reads in this process, once nobody does in another."""
+        moment = time.monotonic_ns()
+        if self._group.is_past(moment):
+            self._pool.submit(self._remove_all, blobs)
+            return
+        self._released.extend((moment, blob) for blob in blobs)
+        if not self._is_tending:
+            self._is_tending = True
+            asyncio.get_running_loop().call_later(RELEASE_SECONDS, self._tend)
+
+    def _tend(self) -> None:
+        past = []
+        while self._released and self._group.is_past(self._released[0][0]):
+            past.append(self._released.popleft()[1])
+        if past:
+            self._pool.submit(self._remove_all, past)
+        self._is_tending = bool(self._released)
+        if self._is_tending:
+            asyncio.get_running_loop().call_later(RELEASE_SECONDS, self._tend)
 
     def _remove_all(self, blobs: Iterable[str]) -> None:
         for blob in blobs:
@@ -161,18 +214,30 @@ class Blobs:
         """
         Remove every file that no record names and nobody is writing or reading; the bytes freed.
 
-        The order makes it safe beside writers: a name is listed first, then found not to be staged, then looked up;
-        a blob leaves the stage only after its record can be seen.
+        The order makes it safe beside writers: a name is listed first, then found not to be staged, here or by a
+        sibling, then looked up; a blob leaves the stage only after its record can be seen.  While any process reads
+        something old enough to have been named when the reading began, what is found stays for the next sweep.
         """
         freed = 0
         for name in FANOUT:
-            for blob in self._disk.list(f"blobs/{name}"):
-                if blob in self._staged or blob in self._freed or blob in self._pins or is_named(blob):
+            listed = self._disk.list(f"blobs/{name}")
+            siblings = self._group.sessions() if listed else ()
+            for blob in listed:
+                if blob in self._staged or blob in self._freed or blob in self._pins or session_of(blob) in siblings:
+                    continue
+                if is_named(blob) or not self._group.is_past(time.monotonic_ns()):
                     continue
                 size = self._disk.size(path_of(blob))
                 self._remove(blob)
                 freed += size
         return freed
+
+
+def make_directories(disk: Disk) -> None:
+    """The fan-out, made once for a new root, so that no write ever has to make a directory durable."""
+    for name in FANOUT:
+        disk.make_directory(f"blobs/{name}")
+    disk.sync_directory("blobs")
 
 
 class Reading:
@@ -183,7 +248,7 @@ class Reading:
     headers of an answer, and the object may be replaced.  Raises DiskFault for missing bytes.
     """
 
-    __slots__ = ("_ahead", "_blobs", "_closed", "_pieces", "_pinned", "_reader", "_strides")
+    __slots__ = ("_ahead", "_blobs", "_closed", "_pieces", "_pinned", "_reader", "_reading", "_strides")
 
     def __init__(self, blobs: Blobs, extents: Sequence[Extent], offset: int, size: int) -> None:
         self._blobs = blobs
@@ -193,7 +258,7 @@ class Reading:
         self._ahead: tuple[int, int, asyncio.Future[bytes]] | None = None
         self._closed = False
         self._pinned = {extent.blob for extent in extents}
-        blobs.pin(self._pinned)
+        self._reading = blobs.pin(self._pinned)
 
     def __aiter__(self) -> Reading:
         return self
@@ -256,7 +321,7 @@ class Reading:
             if not ahead.cancelled():
                 ahead.exception()
         self._let_go()
-        self._blobs.unpin(self._pinned)
+        self._blobs.unpin(self._pinned, self._reading)
 
 
 def _read(reader: Reader, offset: int, size: int) -> bytes:

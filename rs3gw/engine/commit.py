@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
@@ -38,9 +39,15 @@ class _Waiting:
 
 
 class Committer:
-    """One thread, one connection, one transaction at a time."""
+    """One thread, one connection, one transaction at a time; each in its ``turn`` among the processes."""
 
-    def __init__(self, connect: Callable[[], apsw.Connection], committed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], apsw.Connection],
+        committed: Callable[[], None],
+        turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._turn = turn
         self._connect = connect
         self._committed = committed
         # In C, because a writer that wakes a thread from Python waits for it: None is the end.
@@ -67,7 +74,8 @@ class Committer:
         connection = self._connect()
         try:
             while batch := self._take():
-                apply(connection, batch)
+                with self._turn():
+                    apply(connection, batch)
                 self._committed()
                 self._deliver(batch)
         finally:

@@ -3,6 +3,7 @@ The engine that people store data in: an index in SQLite and blobs in files, und
 
     <root>/layout.json   the version of everything below; a root of another version is refused untouched
     <root>/lock          held by the one process group that owns the root
+    <root>/writer        held by the process of the group whose turn it is to write the index
     <root>/index.db      SQLite in WAL mode: every record, and small content
     <root>/blobs/3f/…    large content
 
@@ -28,8 +29,9 @@ import apsw
 
 from rs3gw import __version__
 from rs3gw.engine import index
-from rs3gw.engine.blobs import Blobs, BlobStaging
+from rs3gw.engine.blobs import Blobs, BlobStaging, make_directories
 from rs3gw.engine.commit import Committer, explain
+from rs3gw.engine.group import SESSION_BYTES, Alone, Board, Group, Member
 from rs3gw.engine.ports import (
     NULL_VERSION,
     Bucket,
@@ -70,6 +72,9 @@ as it writes."""
 BUSY_MILLISECONDS = 10_000
 """How long a connection waits for another's lock before it gives up."""
 
+STATEMENTS = 256
+"""How many statements a connection keeps prepared: more than there are."""
+
 WAL_PAGES = 4000
 """Pages of the log before it is folded into the index: 16 MiB, a few milliseconds of writing."""
 
@@ -91,28 +96,45 @@ class Store:
     def __init__(
         self,
         root: Path,
-        lock: int,
         *,
         clock: Clock,
         entropy: Entropy,
-        disk: Disk,
-        durability: Durability,
+        disk: Disk | None = None,
+        durability: Durability = Durability.STRICT,
         vfs: str | None = None,
+        board: Board | None = None,
+        place: int = 0,
+        lock: int | None = None,
     ) -> None:
+        """
+        A store over a root that this process, or the one that forked it, has claimed.
+
+        ``board`` and ``place`` are where this process stands among those that serve the root together, if there are
+        others.  ``lock`` is the claim's, to be let go of at the end; ``vfs`` as for ``open``.
+        """
         self._root = root
+        self._clock = clock
+        self._disk = disk or PosixDisk(root)
+        self._durability = durability
         self._vfs = vfs
         self._lock = lock
-        self._clock = clock
-        self._disk = disk
-        self._durability = durability
+        session = entropy.token(SESSION_BYTES).hex()
+        self._group: Group = Alone() if board is None else Member(board, place, session, root)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rs3gw-disk")
-        self._blobs = Blobs(disk, entropy, self._pool, is_strict=durability is Durability.STRICT)
+        self._blobs = Blobs(
+            self._disk, entropy, self._pool, self._group, session, is_strict=durability is Durability.STRICT
+        )
         self._local = threading.local()
         self._readers: list[apsw.Connection] = []
+        # With siblings nothing of the index is remembered: they change it without a word.
+        self._remembers = board is None
         self._cached: dict[str, Bucket] = {}
         self._buckets_changed = False
         self._closing = threading.Event()
         self._free = (0.0, 0)
+        self._committer = Committer(self._connect, self._committed, self._group.turn)
+        # What a crash left behind is removed beside the first requests, not before them.
+        self._pool.submit(self._sweep)
 
     @classmethod
     def open(
@@ -129,62 +151,17 @@ class Store:
         Open a storage root, making it where there is none, and own it until ``close``.
 
         ``vfs`` names what SQLite's own files go through (a simulation's; the system's by default).
-
         Raises LayoutRefused, RootBusy, DiskFault, DiskFull; whatever is raised, nothing was touched.
         """
-        is_new = inspect(root)
+        lock = claim(root, disk=disk, vfs=vfs)
         try:
-            root.mkdir(mode=0o700, parents=True, exist_ok=True)
-            lock = own(root)
-        except OSError as fault:
-            raise DiskFault(f"{root}: {fault.strerror}") from fault
-        try:
-            store = cls(
-                root,
-                lock,
-                clock=clock,
-                entropy=entropy,
-                disk=disk or PosixDisk(root),
-                durability=durability,
-                vfs=vfs,
-            )
-            store._begin(is_new=is_new)
+            return cls(root, clock=clock, entropy=entropy, disk=disk, durability=durability, vfs=vfs, lock=lock)
         except BaseException:
             os.close(lock)
             raise
-        return store
-
-    def _begin(self, *, is_new: bool) -> None:
-        if is_new:
-            self._blobs.make_directories()
-        connection = self._connect()
-        try:
-            if connection.execute("SELECT count(*) FROM sqlite_master").get == 0:
-                connection.execute(f"BEGIN IMMEDIATE; {index.SCHEMA} PRAGMA user_version = {LAYOUT}; COMMIT;")
-        except apsw.Error as fault:
-            raise explain(fault) from fault
-        finally:
-            connection.close()
-        if is_new:
-            # The layout is said last: a root that a crash left half made has no layout, only our own names.
-            write_layout(self._root)
-        self._committer = Committer(self._connect, self._committed)
-        # What a crash left behind is removed beside the first requests, not before them.
-        self._pool.submit(self._sweep)
 
     def _connect(self) -> apsw.Connection:
-        connection = apsw.Connection(str(self._root / "index.db"), vfs=self._vfs, statementcachesize=256)
-        connection.set_busy_timeout(BUSY_MILLISECONDS)
-        synchronous = "FULL" if self._durability is Durability.STRICT else "NORMAL"
-        for pragma in (
-            "journal_mode = WAL",
-            f"synchronous = {synchronous}",
-            f"wal_autocheckpoint = {WAL_PAGES}",
-            "cache_size = -8192",
-            "temp_store = MEMORY",
-        ):
-            connection.execute(f"PRAGMA {pragma}")
-        return connection
+        return connect(self._root, durability=self._durability, vfs=self._vfs)
 
     @property
     def _reader(self) -> apsw.Connection:
@@ -240,7 +217,9 @@ class Store:
         cached = self._cached
         found = cached.get(name)
         if found is None:
-            found = cached[name] = index.find_bucket(self._reader, name)
+            found = index.find_bucket(self._reader, name)
+            if self._remembers:
+                cached[name] = found
         return found
 
     def _committed(self) -> None:
@@ -270,6 +249,7 @@ class Store:
     # Objects
 
     def object(self, bucket: str, key: str, version_id: str | None = None) -> Object:
+        self._group.glance()
         found = index.find_object(self._reader, bucket, key, version_id)
         if found is None:
             self.bucket(bucket)
@@ -412,7 +392,9 @@ class Store:
         await loop.run_in_executor(None, self._pool.shutdown)
         for reader in self._readers:
             reader.close()
-        os.close(self._lock)
+        self._group.close()
+        if self._lock is not None:
+            os.close(self._lock)
 
 
 async def _inline(data: bytes, offset: int, size: int) -> AsyncIterator[Buffer]:
@@ -422,7 +404,61 @@ async def _inline(data: bytes, offset: int, size: int) -> AsyncIterator[Buffer]:
 
 # The root ----------------------------------------------------------------------------------------------------
 
-_OURS = {"lock", "blobs", "index.db", "index.db-wal", "index.db-shm", "layout.json.new"}
+_OURS = {"lock", "writer", "blobs", "index.db", "index.db-wal", "index.db-shm", "layout.json.new"}
+
+
+def claim(root: Path, *, disk: Disk | None = None, vfs: str | None = None) -> int:
+    """
+    Own a storage root, making it where there is none, for this process and those that it forks; the lock to close.
+
+    Raises LayoutRefused, RootBusy, DiskFault, DiskFull; whatever is raised, nothing was touched.
+    """
+    is_new = inspect(root)
+    try:
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = own(root)
+    except OSError as fault:
+        raise DiskFault(f"{root}: {fault.strerror}") from fault
+    try:
+        if is_new:
+            make_directories(disk or PosixDisk(root))
+        make_index(root, vfs=vfs)
+        if is_new:
+            # The layout is said last: a root that a crash left half made has no layout, only our own names.
+            write_layout(root)
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def connect(root: Path, *, durability: Durability, vfs: str | None) -> apsw.Connection:
+    """A connection to the index of a root."""
+    connection = apsw.Connection(str(root / "index.db"), vfs=vfs, statementcachesize=STATEMENTS)
+    connection.set_busy_timeout(BUSY_MILLISECONDS)
+    synchronous = "FULL" if durability is Durability.STRICT else "NORMAL"
+    for pragma in (
+        "journal_mode = WAL",
+        f"synchronous = {synchronous}",
+        f"wal_autocheckpoint = {WAL_PAGES}",
+        "cache_size = -8192",
+        "temp_store = MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection
+
+
+def make_index(root: Path, *, vfs: str | None) -> None:
+    """The tables of the index, where there are none yet.  Raises DiskFault, DiskFull."""
+    try:
+        connection = connect(root, durability=Durability.STRICT, vfs=vfs)
+        try:
+            if connection.execute("SELECT count(*) FROM sqlite_master").get == 0:
+                connection.execute(f"BEGIN IMMEDIATE; {index.SCHEMA} PRAGMA user_version = {LAYOUT}; COMMIT;")
+        finally:
+            connection.close()
+    except apsw.Error as fault:
+        raise explain(fault) from fault
 
 
 def inspect(root: Path) -> bool:
@@ -488,4 +524,4 @@ def write_layout(root: Path) -> None:
             os.close(descriptor)
 
 
-__all__ = ["Durability", "Store"]
+__all__ = ["Board", "Durability", "Store", "claim"]

@@ -78,7 +78,8 @@ class Server:
     A gRPC server over a gateway, started and stopped once.
 
     ``chunk_bytes`` is the most of an object that one message of a download carries; it is less where messages are
-    limited to less.  ``idle_seconds`` is how long a client that is sending may be silent.
+    limited to less.  ``idle_seconds`` is how long a client that is sending may be silent.  ``shares_port``: other
+    processes listen on the same port.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Server:
         max_message_bytes: int = 64 * 1024**2,
         chunk_bytes: int = 64 * 1024,
         idle_seconds: float = 60.0,
+        shares_port: bool = False,
     ) -> None:
         self._address = address
         self._tls = tls
@@ -106,7 +108,7 @@ class Server:
             ("grpc.keepalive_time_ms", KEEPALIVE_MILLISECONDS),
             ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MILLISECONDS),
             ("grpc.keepalive_permit_without_calls", 1),
-            ("grpc.so_reuseport", 0),
+            ("grpc.so_reuseport", int(shares_port)),
         )
         self.port = 0
 
