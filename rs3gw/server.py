@@ -18,11 +18,9 @@ import ssl
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
-import uvicorn
 import uvloop
 
 from rs3gw import __version__
@@ -32,7 +30,7 @@ from rs3gw.engine.store import Board, Durability, Store
 from rs3gw.engine.world import SystemClock, SystemEntropy
 from rs3gw.gateway import Gateway, digests
 from rs3gw.rest.asgi import Application, Page
-from rs3gw.rest.listener import Bounds, connection_class
+from rs3gw.rest.listener import Bounds, Listener
 from rs3gw.settings import (
     DEVELOPMENT_ACCESS_KEY,
     DEVELOPMENT_SECRET_KEY,
@@ -157,11 +155,9 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
                 observe=telemetry.observe,
             )
             inside = Inside(telemetry, store)
-            rest = rest_server(settings, gateway, inside)
-            rest_task = asyncio.create_task(rest.serve(sockets=[rest_socket]))
+            rest = rest_listener(settings, gateway, inside)
+            await rest.start(rest_socket)
             rpc = await rpc_server(settings, gateway, is_shared=share is not None) if settings.grpc_enabled else None
-            while not rest.started and not rest_task.done():  # noqa: ASYNC110 - uvicorn has a flag, not an event
-                await asyncio.sleep(0.001)
             inside.is_serving = True
             if share is None:
                 click.echo(banner(settings, rest_socket.getsockname()[1], rpc.port if rpc else None, keys))
@@ -170,15 +166,13 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
             # What the first upload needs and a start need not wait for.
             warming = asyncio.create_task(asyncio.to_thread(digests.warm))
             spare_the_collector()
-            waiting = asyncio.create_task(stopping.wait())
-            await asyncio.wait({waiting, rest_task}, return_when=asyncio.FIRST_COMPLETED)
-            waiting.cancel()
+            await stopping.wait()
             await warming
 
             inside.is_serving = False
             logger("server").info("stopping", drain_seconds=settings.drain_seconds)
-            rest.should_exit = True
-            await asyncio.gather(rest_task, *([rpc.stop(settings.drain_seconds)] if rpc else []))
+            drain = settings.drain_seconds
+            await asyncio.gather(rest.stop(drain), *([rpc.stop(drain)] if rpc else []))
         finally:
             await store.close()
         logger("server").info("stopped")
@@ -226,23 +220,11 @@ def listen(address: Address, *, is_shared: bool = False, variable: str = "RS3GW_
     return listener
 
 
-class _Rest(uvicorn.Server):
-    """uvicorn without its signal handlers: the composition root has the process's."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        raise NotImplementedError
-
-
-def rest_server(settings: Settings, gateway: Gateway, inside: Inside) -> _Rest:
-    """The REST listener, not started."""
+def rest_listener(settings: Settings, gateway: Gateway, inside: Inside) -> Listener:
+    """The REST listener, not started.  Raises SettingsError."""
     application = Application(
         gateway,
         domains=settings.domains,
-        body_idle_seconds=settings.body_idle_seconds,
         internal=inside.pages(),
     )
     bounds = Bounds(
@@ -250,30 +232,19 @@ def rest_server(settings: Settings, gateway: Gateway, inside: Inside) -> _Rest:
         headers=settings.max_headers,
         header_bytes=settings.max_header_bytes,
         header_seconds=settings.header_seconds,
+        keep_alive_seconds=settings.keep_alive_seconds,
+        idle_seconds=settings.body_idle_seconds,
     )
-    config = uvicorn.Config(
-        application,
-        http=connection_class(bounds, application.request_id),
-        ws="none",
-        loop="none",
-        lifespan="off",
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=settings.keep_alive_seconds,
-        timeout_graceful_shutdown=int(settings.drain_seconds),
-        ssl_certfile=settings.tls_cert,
-        ssl_keyfile=settings.tls_key,
-    )
-    try:
-        config.load()
-    except (ssl.SSLError, OSError) as fault:
-        raise SettingsError(f"RS3GW_TLS_CERT and RS3GW_TLS_KEY: {fault}.") from fault
-    if config.ssl is not None:
-        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
-    return _Rest(config)
+    tls = None
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        try:
+            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            tls.load_cert_chain(settings.tls_cert, settings.tls_key)
+        except (ssl.SSLError, OSError) as fault:
+            raise SettingsError(f"RS3GW_TLS_CERT and RS3GW_TLS_KEY: {fault}.") from fault
+        tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        tls.set_alpn_protocols(["http/1.1"])
+    return Listener(application, bounds, tls=tls)
 
 
 async def rpc_server(settings: Settings, gateway: Gateway, *, is_shared: bool) -> RpcServer:

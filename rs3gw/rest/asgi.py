@@ -8,9 +8,9 @@ whole or visibly broken: a stream that fails in its middle ends the connection, 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from typing import Any
 
 from rs3gw.auth.credentials import Identity
 from rs3gw.errors import RequestTimeout, S3Error
@@ -47,23 +47,29 @@ class Application:
         gateway: Gateway,
         *,
         domains: Collection[str] = ("localhost",),
-        body_idle_seconds: float = 60.0,
         internal: Mapping[str, Page] | None = None,
     ) -> None:
         self._gateway = gateway
         # The longest first: with localhost and s3.localhost, a.s3.localhost is the bucket "a".
         self._domains = tuple(sorted((domain.lower() for domain in domains), key=len, reverse=True))
-        self._idle_seconds = body_idle_seconds
         self._internal = dict(internal or {})
 
     def request_id(self) -> str:
         """A new one: 16 characters, as S3's are."""
         return self._gateway.entropy.token(8).hex().upper()
 
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self._gateway.clock.now().timestamp()
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application as ASGI has it."""
         if scope["type"] != "http":
             raise NotImplementedError(f"rs3gw speaks HTTP, not {scope['type']}")
-        request = messages.read(scope)
+        await self.respond(messages.read(scope), receive, send)
+
+    async def respond(self, request: Request, receive: Receive, send: Send) -> None:
+        """Answer a request, its body and its answer as ASGI's HTTP has them."""
         if request.path.startswith("/-/") and not self._is_of_bucket(request):
             await self._page(request, send)
             return
@@ -111,7 +117,6 @@ class Application:
                 parameters,
                 inbox.receive,
                 identity,
-                idle_seconds=self._idle_seconds,
             )
             asked.append(decoded)
             return decoded
@@ -157,24 +162,19 @@ class _Inbox:
             return True
         if "expect" in headers and not self.is_touched:
             return False
-        seen = 0
-        try:
-            async with asyncio.timeout(LEFTOVER_SECONDS):
-                while seen <= LEFTOVER_BYTES and not self.is_done:
-                    seen += len((await self.receive()).get("body", b""))
-        except TimeoutError:
-            return False
+        await _within(LEFTOVER_SECONDS, self._read(LEFTOVER_BYTES))
         return self.is_done
+
+    async def _read(self, most: int) -> None:
+        seen = 0
+        while seen <= most and not self.is_done:
+            seen += len((await self.receive()).get("body", b""))
 
     async def linger(self) -> None:
         """Read on for a little while, for nothing but that the client may come to read its answer."""
         if not self.is_touched:
             return
-        seen = 0
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(LINGER_SECONDS):
-                while seen <= LINGER_BYTES and not self.is_done:
-                    seen += len((await self.receive()).get("body", b""))
+        await _within(LINGER_SECONDS, self._read(LINGER_BYTES))
 
     async def gone(self) -> None:
         """Return when the client has gone away.  To be awaited only once an answer has begun."""
@@ -184,6 +184,16 @@ class _Inbox:
         if event["type"] != "http.disconnect":
             # After the end of a request a server has only this to tell; one that tells anything else knows nothing.
             await asyncio.get_running_loop().create_future()
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> None:
+    """Give something so much time and no more; whether it ended, and how, is not told."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        if not task.cancel() and not task.cancelled():
+            task.exception()
 
 
 class _Outbox:
@@ -232,7 +242,7 @@ class _Outbox:
         await self._send({"type": "http.response.body", "body": body})
 
     async def _stream(self, body: Body, gone: Callable[[], Awaitable[None]] | None) -> None:
-        # A server need not say on sending that nobody is there any more (uvicorn does not), and nobody wants the
+        # A server need not say on sending that nobody is there any more (ours does not), and nobody wants the
         # rest of a large object read for nobody.
         watching = asyncio.ensure_future(gone()) if gone is not None else None
         try:

@@ -106,7 +106,7 @@ def _moment(said: str) -> datetime | None:
     """A date of HTTP; one that cannot be read is ignored (RFC 9110, section 13.1.3)."""
     try:
         found = parsedate_to_datetime(said)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
@@ -149,6 +149,8 @@ def metadata_of(said: str) -> str:
             piece.decode(charset or "ascii") if isinstance(piece, bytes) else piece
             for piece, charset in decode_header(said)
         )
+        # There are encodings (UTF-7, Python's own escapes) in which half a character can be written.
+        found.encode()
     except (HeaderParseError, UnicodeError, LookupError, ValueError):
         return text_of(said)
     return text_of(said) if found.isascii() else found
@@ -220,8 +222,6 @@ async def decode(
     parameters: Mapping[str, str],
     receive: Receive,
     identity: Identity,
-    *,
-    idle_seconds: float,
 ) -> Message:
     """
     The Input of a request; a document is read whole, an object's bytes are left to whoever handles them.
@@ -237,7 +237,7 @@ async def decode(
         if name not in values:
             raise InvalidRequest(message=f"Missing required header for this request: {name.replace('_', '-')}")
     if plan.stream is not None:
-        values[plan.stream] = _stream(request, receive, identity, idle_seconds)
+        values[plan.stream] = _stream(request, receive, identity)
         encoding = values.get("content_encoding")
         if encoding is not None and "aws-chunked" in encoding:
             # What is left is the content's own encoding; the framing was the transport's.
@@ -247,7 +247,7 @@ async def decode(
             else:
                 del values["content_encoding"]
     elif plan.document is not None or plan.has_elements:
-        data = await _whole(request, receive, identity, idle_seconds, needs_digest=operation.name in _NEEDS_DIGEST)
+        data = await _whole(request, receive, identity, needs_digest=operation.name in _NEEDS_DIGEST)
         if plan.document is not None:
             if not data:
                 raise MissingRequestBodyError()
@@ -258,7 +258,7 @@ async def decode(
         else:
             await _elements(plan, data, values)
     else:
-        await _nothing(request, receive, identity, idle_seconds)
+        await _nothing(request, receive, identity)
     return operation.input.of(values)
 
 
@@ -339,11 +339,10 @@ def _length(request: Request) -> int | None:
 
 
 class Incoming(Body):
-    """The bytes of a request as the server gives them."""
+    """The bytes of a request as the server gives them; a TimeoutError of its ``receive`` is the client's silence."""
 
-    def __init__(self, receive: Receive, *, size: int | None, sha256: str | None, idle_seconds: float) -> None:
+    def __init__(self, receive: Receive, *, size: int | None, sha256: str | None) -> None:
         self._receive = receive
-        self._idle_seconds = idle_seconds
         self.size = size
         self.sha256 = sha256
 
@@ -357,8 +356,7 @@ class Incoming(Body):
     async def __anext__(self) -> Buffer:
         while self._has_more:
             try:
-                async with asyncio.timeout(self._idle_seconds):
-                    event = await self._receive()
+                event = await self._receive()
             except TimeoutError as fault:
                 raise RequestTimeout() from fault
             if event["type"] == "http.disconnect":
@@ -376,7 +374,7 @@ class Incoming(Body):
         raise StopAsyncIteration
 
 
-def _incoming(request: Request, receive: Receive, identity: Identity, idle_seconds: float) -> Body:
+def _incoming(request: Request, receive: Receive, identity: Identity) -> Body:
     """The request's body with its framing taken off.  Raises for claims that do not go together."""
     headers = request.headers
     claimed = payload_hash(request, request.parameters() if request.pairs else {})
@@ -386,11 +384,11 @@ def _incoming(request: Request, receive: Receive, identity: Identity, idle_secon
         length = 0
     if claimed not in CHUNKED:
         signed = None if claimed == UNSIGNED_PAYLOAD or identity.is_anonymous else claimed
-        return Incoming(receive, size=length, sha256=signed, idle_seconds=idle_seconds)
+        return Incoming(receive, size=length, sha256=signed)
     decoded = headers.get("x-amz-decoded-content-length")
     if decoded is None or not decoded.isdecimal() or len(decoded) > 19:
         raise MissingContentLength(message="You must provide the x-amz-decoded-content-length header.")
-    inner = Incoming(receive, size=length, sha256=None, idle_seconds=idle_seconds)
+    inner = Incoming(receive, size=length, sha256=None)
     expects_trailer = claimed != CHUNKED_SIGNED
     promised = _words(headers.get("x-amz-trailer", "").lower())
     if promised and not expects_trailer:
@@ -410,20 +408,18 @@ def _signer(identity: Identity) -> ChunkSigner:
     return identity.signer
 
 
-def _stream(request: Request, receive: Receive, identity: Identity, idle_seconds: float) -> Body:
+def _stream(request: Request, receive: Receive, identity: Identity) -> Body:
     headers = request.headers
     if "content-length" not in headers and (
         "x-amz-decoded-content-length" not in headers or "transfer-encoding" not in headers
     ):
         raise MissingContentLength()
-    return _incoming(request, receive, identity, idle_seconds)
+    return _incoming(request, receive, identity)
 
 
-async def _whole(
-    request: Request, receive: Receive, identity: Identity, idle_seconds: float, *, needs_digest: bool = False
-) -> bytes:
+async def _whole(request: Request, receive: Receive, identity: Identity, *, needs_digest: bool = False) -> bytes:
     """A document, read whole and verified against every digest that came with it."""
-    body = _incoming(request, receive, identity, idle_seconds)
+    body = _incoming(request, receive, identity)
     if body.size is not None and body.size > xml.MAX_DOCUMENT_BYTES:
         raise MaxMessageLengthExceeded(max_message_length_bytes=xml.MAX_DOCUMENT_BYTES)
     pieces: list[bytes] = []
@@ -461,11 +457,11 @@ def _speaks_of_object(request: Request) -> bool:
     return request.method == "POST" and any(name == "uploadId" for name, _ in request.pairs)
 
 
-async def _nothing(request: Request, receive: Receive, identity: Identity, idle_seconds: float) -> None:
+async def _nothing(request: Request, receive: Receive, identity: Identity) -> None:
     """A body where none belongs is read only to verify what was signed of it, and then forgotten."""
     length = _length(request)
     if length or "transfer-encoding" in request.headers:
-        await _whole(request, receive, identity, idle_seconds)
+        await _whole(request, receive, identity)
         return
     claimed = request.headers.get("x-amz-content-sha256", UNSIGNED_PAYLOAD)
     if claimed != UNSIGNED_PAYLOAD and claimed not in CHUNKED and claimed != EMPTY_SHA256 and not identity.is_anonymous:

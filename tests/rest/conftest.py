@@ -106,10 +106,13 @@ class _Connection:
             self._events[-1]["more_body"] = silent
         else:
             self._events[leaves_after:] = [{"type": "http.disconnect"}]
+        self._silent = silent
         self.status, self.headers, self.body, self.is_whole, self.receives = 0, {}, [], False, 0
 
     async def receive(self):
         self.receives += 1
+        if not self._events and self._silent:
+            raise TimeoutError("the listener has waited long enough")
         if not self._events:
             await asyncio.get_running_loop().create_future()
         return self._events.pop(0)
@@ -157,7 +160,6 @@ async def serving() -> AsyncIterator[Client]:
     application = Application(
         gateway,
         domains=("localhost", "s3.localhost"),
-        body_idle_seconds=0.2,
         internal={"/-/health": lambda: page},
     )
     client = Client(application)

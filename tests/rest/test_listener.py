@@ -5,17 +5,20 @@ The listener over real sockets: what a connection may take, and what a parser in
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
+import socket
 from contextlib import asynccontextmanager
 
 import pytest
-import uvicorn
 
-from rs3gw.rest.listener import Bounds, connection_class
+from rs3gw.rest.listener import Bounds, Listener
 
 from .conftest import serving, sign
 
-BOUNDS = Bounds(connections=4, headers=20, header_bytes=4096, header_seconds=0.3)
+BOUNDS = Bounds(
+    connections=4, headers=20, header_bytes=4096, header_seconds=0.3, keep_alive_seconds=0.8, idle_seconds=0.3
+)
 
 
 class Connection:
@@ -55,34 +58,23 @@ def head(method: str, target: str, data: bytes = b"", **headers: str) -> bytes:
 async def listening():
     """A function that connects to a server with the bounds above."""
     async with serving() as client:
-        application = client.application
-        config = uvicorn.Config(
-            application,
-            host="127.0.0.1",
-            port=0,
-            http=connection_class(BOUNDS, application.request_id),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-        )
-        server = uvicorn.Server(config)
-        config.load()
-        server.lifespan = config.lifespan_class(config)
-        await server.startup()
-        port = server.servers[0].sockets[0].getsockname()[1]
+        listener = Listener(client.application, BOUNDS)
+        sock = socket.create_server(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        await listener.start(sock)
         opened = []
 
         async def connect() -> Connection:
             opened.append(Connection(*await asyncio.open_connection("127.0.0.1", port)))
             return opened[-1]
 
+        connect.listener = listener
         try:
             yield connect
         finally:
             for connection in opened:
                 connection.writer.close()
-            await server.shutdown()
+            await listener.stop(1.0)
 
 
 @pytest.mark.parametrize("size", [0, 1, 4096, 4097, 300_000])
@@ -171,6 +163,119 @@ async def test_what_is_no_request_is_refused_in_s3_s_words(line):
 
         assert status == 400
         assert b"<Error><Code>Invalid" in body
+
+
+async def test_a_body_has_a_time_from_packet_to_packet():
+    async with listening() as connect:
+        connection = await connect()
+        connection.writer.write(head("PUT", "/bucket/a", b"x" * 10))
+        for _ in range(4):
+            await asyncio.sleep(0.15)
+            connection.writer.write(b"x")
+        status, headers, body = await connection.answer()
+
+        assert (status, headers["connection"]) == (400, "close")
+        assert b"RequestTimeout" in body
+
+
+async def test_who_stops_sending_in_a_body_and_still_listens_is_told():
+    async with listening() as connect:
+        connection = await connect()
+        connection.writer.write(head("PUT", "/bucket/a", b"x" * 10) + b"xxx")
+        connection.writer.write_eof()
+
+        assert b"IncompleteBody" in (await connection.answer())[2]
+        assert await connection.rest() == b""
+
+
+async def test_who_takes_nothing_of_an_answer_is_let_go():
+    data = b"x" * 16_000_000
+    async with listening() as connect:
+        writer = await connect()
+        await writer.put(data)
+        await writer.answer()
+        reader = await connect()
+        reader.reader._limit = 1  # the client's own buffer takes nothing either
+        reader.writer.write(head("GET", "/bucket/a"))
+        await asyncio.sleep(1.2)
+        taken = 0
+        with contextlib.suppress(ConnectionResetError):
+            while some := await reader.reader.read(1 << 20):
+                taken += len(some)
+
+        assert taken < len(data)
+
+
+async def test_who_takes_an_answer_slowly_gets_all_of_it():
+    data = b"x" * 4_000_000
+    async with listening() as connect:
+        connection = await connect()
+        await connection.put(data)
+        await connection.answer()
+        connection.writer.write(head("GET", "/bucket/a"))
+        taken = 0
+        await connection.reader.readuntil(b"\r\n\r\n")
+        while taken < len(data):
+            taken += len(await connection.reader.read(200_000))
+            await asyncio.sleep(0.05)
+
+        assert taken == len(data)
+
+
+async def test_requests_that_are_sent_ahead_are_answered_in_their_order():
+    async with listening() as connect:
+        connection = await connect()
+        sent = [head("PUT", f"/bucket/{key}", key.encode()) + key.encode() for key in ("a", "b", "c")]
+        connection.writer.write(b"".join(sent) + head("GET", "/bucket/b") + head("GET", "/bucket/none"))
+        answers = [await connection.answer() for _ in range(5)]
+
+        assert [status for status, _, _ in answers] == [200, 200, 200, 200, 404]
+        assert answers[3][2] == b"b"
+
+
+async def test_a_connection_that_idles_is_closed():
+    async with listening() as connect:
+        connection = await connect()
+        connection.writer.write(head("GET", "/bucket/none"))
+        await connection.answer()
+
+        assert await connection.rest() == b""
+
+
+async def test_a_client_of_http_1_0_gets_its_answer_and_the_end():
+    async with listening() as connect:
+        connection = await connect()
+        await connection.put(b"hello")
+        await connection.answer()
+        old = await connect()
+        old.writer.write(head("GET", "/bucket/a").replace(b"HTTP/1.1", b"HTTP/1.0"))
+        status, headers, body = await old.answer()
+
+        assert (status, headers["connection"], body) == (200, "close", b"hello")
+        assert await old.rest() == b""
+
+
+async def test_nothing_is_upgraded_to():
+    async with listening() as connect:
+        connection = await connect()
+        connection.writer.write(head("GET", "/bucket/none", connection="upgrade", upgrade="websocket"))
+
+        assert (await connection.answer())[0] == 404
+        assert await connection.rest() == b""
+
+
+async def test_a_listener_that_stops_answers_what_is_under_way():
+    async with listening() as connect:
+        idle, busy = await connect(), await connect()
+        busy.writer.write(head("PUT", "/bucket/a", b"hello"))
+        await asyncio.sleep(0.05)
+        stopping = asyncio.create_task(connect.listener.stop(1.0))
+        assert await idle.rest() == b""
+        busy.writer.write(b"hello")
+        status, headers, _ = await busy.answer()
+        await stopping
+
+        assert (status, headers["connection"]) == (200, "close")
 
 
 async def test_one_connection_too_many_is_told_to_slow_down():
