@@ -25,11 +25,13 @@ class Slice:
         return f"bytes {self.offset}-{self.offset + self.size - 1}/{entity_bytes}"
 
 
-_RANGE = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*\Z", re.IGNORECASE | re.ASCII)
+# Possessive, so that a run of spaces is looked at once and not once from each of them.
+_RANGE = re.compile(r"\s*+bytes\s*+=\s*+(\d*+)\s*+-\s*+(\d*+)\s*+\Z", re.IGNORECASE | re.ASCII)
 _COPY_RANGE = re.compile(r"bytes=(\d+)-(\d+)\Z", re.ASCII)
 
-# No object is larger than 10^18 bytes, and int() itself refuses digits by the thousand.
+# No object is as large, and int() itself refuses digits by the thousand: what is beyond is as far as this.
 _DIGITS = 19
+_BEYOND = 10**_DIGITS
 
 
 def select(entity_bytes: int, asked: str) -> Slice | None:
@@ -86,7 +88,8 @@ def select_copy(entity_bytes: int, asked: str) -> Slice:
 
 
 def _number(digits: str) -> int:
-    return int(digits.lstrip("0")[:_DIGITS] or "0")
+    digits = digits.lstrip("0")
+    return int(digits or "0") if len(digits) <= _DIGITS else _BEYOND
 
 
 def _unsatisfiable(entity_bytes: int, asked: str) -> InvalidRange:
