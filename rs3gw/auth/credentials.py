@@ -237,10 +237,11 @@ class Authority:
                     message="X-Amz-Expires must be less than a week (in seconds); that is, the given X-Amz-Expires "
                     f"must be between 1 and {MAX_EXPIRES_SECONDS} seconds"
                 )
-            expires = signed + timedelta(seconds=shown.expires_seconds)
-            if now > expires:
+            lifetime = timedelta(seconds=shown.expires_seconds)
+            # What is signed for the last day of the calendar would expire on none: only what has expired is added up.
+            if now - signed > lifetime:
                 raise RequestExpired(
-                    expires=iso(expires), server_time=iso(now), x_amz_expires=str(shown.expires_seconds)
+                    expires=iso(signed + lifetime), server_time=iso(now), x_amz_expires=str(shown.expires_seconds)
                 )
             is_skewed = signed - now > MAX_SKEW
         if is_skewed:

@@ -142,7 +142,7 @@ def _timestamp(headers: Mapping[str, str]) -> str:
         try:
             # Who signs Date in place of x-amz-date signs the same moment in HTTP's spelling.
             timestamp = parsedate_to_datetime(headers["date"]).strftime("%Y%m%dT%H%M%SZ")
-        except (KeyError, ValueError, TypeError) as fault:
+        except (KeyError, ValueError, TypeError, OverflowError) as fault:
             raise AccessDenied(message="AWS authentication requires a valid Date or x-amz-date header") from fault
     return timestamp
 
