@@ -17,7 +17,7 @@ XML = (b"content-type", b"application/xml")
 HOST_ID = "rs3gw"
 
 # A listing has to give a key back and writes what XML cannot say as S3 does; an error only has to be read.
-_UNSPEAKABLE = {code: "\ufffd" for code in range(32) if chr(code) not in "\t\n\r"}
+_UNSPEAKABLE = {code: "\ufffd" for code in (*range(32), 0xFFFE, 0xFFFF) if chr(code) not in "\t\n\r"}
 
 
 def answer(fault: S3Error, *, resource: str, request_id: str) -> Answer:
