@@ -70,7 +70,7 @@ def locate(request: Request, domains: tuple[str, ...]) -> Target:
     host_bucket = bucket = bucket_of_host(request.headers.get("host", ""), domains)
     if bucket is None:
         bucket, _, key = path[1:].partition("/")
-        if not bucket:
+        if not bucket and not key:
             return Target("service", {})
         bucket = decode(bucket)
     else:
