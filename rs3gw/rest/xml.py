@@ -260,7 +260,7 @@ def fill(kind: type[Message], parent: Element) -> dict[str, Any]:
 
 def _is_needed(field: Field) -> bool:
     """Whether S3's schema has the element once exactly: its value may be empty, it may not be missing."""
-    return field.required or field.default == ""
+    return field.required or field.default == "" or field.spec.within is not None
 
 
 def _named(child: Element, wire: str) -> bool:
