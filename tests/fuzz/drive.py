@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from tests.fuzz import corpus
+from tests.fuzz import targets
 
 OUT = Path("out/fuzz")
 INPUT_SECONDS = 10
@@ -27,7 +27,7 @@ KEPT_BYTES = 1024
 
 
 @click.command()
-@click.argument("name", type=click.Choice(corpus.names()))
+@click.argument("name", type=click.Choice(targets.names()))
 @click.option("--seconds", type=int, default=60, show_default=True)
 @click.option("--seed", type=int, default=0, help="Decides the mutations; 0 is the time of day.")
 @click.option("--keep", is_flag=True, help="Merge what was found into the corpus.")
@@ -35,16 +35,16 @@ KEPT_BYTES = 1024
 def main(name: str, seconds: int, seed: int, keep: bool, show: Path | None) -> None:
     """Fuzz one target."""
     if show is not None:
-        corpus.target_of(name)(show.read_bytes())
+        targets.target_of(name)(show.read_bytes())
         return
     found = OUT / name / "found"
     found.mkdir(parents=True, exist_ok=True)
-    corpus.place(name).mkdir(parents=True, exist_ok=True)
+    targets.place(name).mkdir(parents=True, exist_ok=True)
     common = [f"-artifact_prefix={OUT / name}/", f"-timeout={INPUT_SECONDS}", "-rss_limit_mb=4096"]
     run = [f"-max_total_time={seconds}", f"-max_len={MAX_BYTES}", f"-seed={seed}", "-print_final_stats=1"]
-    status = _apart(name, [*common, *run, str(found), str(corpus.place(name))])
+    status = _apart(name, [*common, *run, str(found), str(targets.place(name))])
     if keep and status == 0:
-        status = _apart(name, [*common, "-merge=1", f"-max_len={KEPT_BYTES}", str(corpus.place(name)), str(found)])
+        status = _apart(name, [*common, "-merge=1", f"-max_len={KEPT_BYTES}", str(targets.place(name)), str(found)])
     sys.exit(status)
 
 

@@ -8,6 +8,7 @@ must be well-formed in each.  Every other exception leaves the target, and that 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -73,6 +74,33 @@ def tell(fault: S3Error) -> None:
         assert ElementTree.fromstring(answer.body).findtext("Code") == fault.code
     rpc_faults.trailing(fault)
     rpc_faults.sentence(fault).encode()
+
+
+class _Faults(logging.Handler):
+    """What was logged with an exception."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.seen: list[BaseException] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info and record.exc_info[1] is not None:
+            self.seen.append(record.exc_info[1])
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """What rest/ would only log here is raised at the end."""
+    log, faults = logging.getLogger("rs3gw.rest"), _Faults()
+    log.addHandler(faults)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(faults)
+        log.propagate = True
+        if faults.seen:
+            raise faults.seen[0]
 
 
 _LOOP = asyncio.new_event_loop()

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from tests.fuzz import corpus
+from tests.fuzz import targets
 
 MUTATED_SECONDS = 0.15
 STRETCHED = 12
@@ -21,33 +21,33 @@ INPUT_SECONDS = 1.0
 its length would."""
 
 
-@pytest.mark.parametrize("name", corpus.names())
+@pytest.mark.parametrize("name", targets.names())
 def test_what_was_found_once_holds(name):
-    target = corpus.target_of(name)
-    for data in corpus.inputs(name):
+    target = targets.target_of(name)
+    for data in targets.inputs(name):
         target(data)
 
 
-@pytest.mark.parametrize("name", corpus.names())
+@pytest.mark.parametrize("name", targets.names())
 def test_what_is_almost_like_it_holds_as_well(name):
-    target, kept, dice = corpus.target_of(name), corpus.inputs(name), random.Random(name)
+    target, kept, dice = targets.target_of(name), targets.inputs(name), random.Random(name)
     end = time.process_time() + MUTATED_SECONDS
     while time.process_time() < end:
-        target(corpus.mutated(dice.choice(kept), kept, dice))
+        target(targets.mutated(dice.choice(kept), kept, dice))
 
 
-@pytest.mark.parametrize("name", corpus.names())
+@pytest.mark.parametrize("name", targets.names())
 def test_no_input_takes_time_by_the_square_of_its_length(name):
-    target, kept, dice = corpus.target_of(name), corpus.inputs(name), random.Random(name)
+    target, kept, dice = targets.target_of(name), targets.inputs(name), random.Random(name)
     for data in dice.sample(kept, min(STRETCHED, len(kept))):
-        long = corpus.stretched(data, corpus.most_bytes(name), dice)
+        long = targets.stretched(data, targets.most_bytes(name), dice)
         began = time.process_time()
         target(long)
         assert time.process_time() - began < INPUT_SECONDS, f"{len(long)} bytes, {long[:60]!r}…"
 
 
 def test_the_corpus_is_small():
-    files = [path for path in (corpus.HERE / "corpus").rglob("*") if path.is_file()]
+    files = [path for path in targets.CORPUS.rglob("*") if path.is_file()]
 
     assert len(files) < 300
     assert sum(path.stat().st_size for path in files) < 300_000

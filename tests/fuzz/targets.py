@@ -15,6 +15,7 @@ from pathlib import Path
 Target = Callable[[bytes], None]
 
 HERE = Path(__file__).parent
+CORPUS = HERE / "corpus"
 
 
 def names() -> list[str]:
@@ -36,7 +37,7 @@ def most_bytes(name: str) -> int:
 
 def place(name: str) -> Path:
     """Where the inputs of a target are kept."""
-    return HERE / "corpus" / name
+    return CORPUS / name
 
 
 def inputs(name: str) -> list[bytes]:
