@@ -28,24 +28,23 @@ def checksums_of(stored: Mapping[str, str]) -> Checksums:
 
 def object_entries(entries: Sequence[Entry], *, with_owner: bool) -> tuple[ObjectEntry, ...]:
     """Objects as a listing shows them."""
-    return tuple([_object_entry(entry, with_owner) for entry in entries])
-
-
-def _object_entry(entry: Entry, with_owner: bool) -> ObjectEntry:
-    values: dict[str, Any] = {
-        "key": entry.key,
-        "last_modified": entry.modified,
-        "etag": f'"{entry.etag}"',
-        "size": entry.size,
-        "storage_class": STANDARD,
-    }
-    if entry.checksum_algorithms:
-        values["checksum_algorithm"] = _spelled(entry.checksum_algorithms)
-    if entry.checksum_type is not None:
-        values["checksum_type"] = entry.checksum_type
-    if with_owner:
-        values["owner"] = OWNER
-    return ObjectEntry.of(values)
+    made = []
+    for key, _, size, modified, etag, algorithms, checksum_type in entries:
+        values: dict[str, Any] = {
+            "key": key,
+            "last_modified": modified,
+            "etag": f'"{etag}"',
+            "size": size,
+            "storage_class": STANDARD,
+        }
+        if algorithms:
+            values["checksum_algorithm"] = _spelled(algorithms)
+        if checksum_type is not None:
+            values["checksum_type"] = checksum_type
+        if with_owner:
+            values["owner"] = OWNER
+        made.append(ObjectEntry.of(values))
+    return tuple(made)
 
 
 @cache
