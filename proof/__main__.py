@@ -17,7 +17,7 @@ import proof
 from proof.page import write_page
 from proof.run import Disproved, Run, Scale
 
-PLUMBING = {"__main__", "run", "page", "gateway", "linearizable"}
+PLUMBING = {"__main__", "run", "page", "gateway", "linearizable", "clients"}
 """Modules of the package that prove nothing themselves."""
 
 
