@@ -16,6 +16,7 @@ import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -277,6 +278,7 @@ def _is_signed_in_query(name: str, shown: Signature) -> bool:
 _TIMESTAMP = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 
+@lru_cache(maxsize=256)
 def _moment(timestamp: str) -> datetime:
     if not _TIMESTAMP.fullmatch(timestamp):
         raise ValueError(f"{timestamp} is no time")

@@ -38,7 +38,7 @@ class Bearer:
     token: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one a request, and a frozen one takes three times as long to make
 class Signature:
     """
     A SigV4 signature and the request that it speaks of, as the client sent it.
@@ -85,7 +85,7 @@ class PresignedV2:
 Proof = Anonymous | Bearer | Signature | PresignedV2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Evidence:
     """
     Everything about a call that access is decided on, besides the call itself.

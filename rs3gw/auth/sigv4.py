@@ -91,9 +91,8 @@ def canonical_request(shown: Signature) -> str:
 
 def string_to_sign(timestamp: str, scope: Scope, canonical: str) -> str:
     """What is signed."""
-    return (
-        f"{ALGORITHM}\n{timestamp}\n{scope}\n{hashlib.sha256(canonical.encode('utf-8', 'surrogateescape')).hexdigest()}"
-    )
+    digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
+    return f"{ALGORITHM}\n{timestamp}\n{scope}\n{digest}"
 
 
 def _hmac(key: bytes, text: str) -> bytes:
@@ -109,7 +108,15 @@ def signing_key(secret_key: str, date: str, region: str, service: str) -> bytes:
 
 def sign(key: bytes, text: str) -> str:
     """The signature of a string, in hex."""
-    return _hmac(key, text).hex()
+    keyed = _keyed(key).copy()
+    keyed.update(text.encode())
+    return keyed.hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _keyed(key: bytes) -> hmac.HMAC:
+    # What a key alone decides is hashed once; and unlike hmac.digest, a copy keeps the interpreter while it works.
+    return hmac.new(key, digestmod="sha256")
 
 
 def verify(shown: Signature, secret_key: str) -> bytes | None:

@@ -11,6 +11,7 @@ import ipaddress
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Protocol
 
 from rs3gw.errors import (
@@ -57,6 +58,7 @@ def bucket_name(name: str) -> None:
         raise InvalidBucketName(bucket_name=name)
 
 
+@lru_cache(maxsize=1024)
 def is_bucket_name(name: str) -> bool:
     """Whether a bucket could have this name."""
     return (
