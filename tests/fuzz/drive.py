@@ -44,7 +44,8 @@ def main(name: str, seconds: int, seed: int, keep: bool, show: Path | None) -> N
     run = [f"-max_total_time={seconds}", f"-max_len={MAX_BYTES}", f"-seed={seed}", "-print_final_stats=1"]
     status = _apart(name, [*common, *run, str(found), str(targets.place(name))])
     if keep and status == 0:
-        status = _apart(name, [*common, "-merge=1", f"-max_len={KEPT_BYTES}", str(targets.place(name)), str(found)])
+        merge = ["-set_cover_merge=1", "-use_counters=0", f"-max_len={KEPT_BYTES}"]
+        status = _apart(name, [*common, *merge, str(targets.place(name)), str(found)])
     sys.exit(status)
 
 
@@ -61,8 +62,16 @@ def _inside(name: str, options: list[str]) -> None:
     # What is imported already is not instrumented: no target is, before this.
     with atheris.instrument_imports(include=["rs3gw", "email"]):
         target: Callable[[bytes], None] = importlib.import_module(f"tests.fuzz.fuzz_{name}").target
-    atheris.Setup([sys.argv[0], *options], target)
+    atheris.Setup([str(_itself(name)), *options], target)
     atheris.Fuzz()
+
+
+def _itself(name: str) -> Path:
+    """What libFuzzer runs to run itself again, as it does to merge: it knows programs, not modules."""
+    program = (OUT / name / "again").absolute()
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {__spec__.name} --inside {name} "$@"\n')
+    program.chmod(0o755)
+    return program
 
 
 if __name__ == "__main__":
