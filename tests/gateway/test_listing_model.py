@@ -88,7 +88,7 @@ def items(keys: Iterable[Any], prefixes: Iterable[Any]) -> list[Item]:
 
 Ask = Callable[..., Any]
 Engines = pytest.mark.parametrize("engine", ["memory", "store"])
-EXAMPLES = {"memory": 60, "store": 20}
+EXAMPLES = {"memory": 40, "store": 12}
 
 
 @asynccontextmanager
