@@ -75,7 +75,17 @@ def urlencoded(text: str) -> str:
 
 
 Render = Callable[[Any], str]
-Writer = Callable[[Mapping[str, Any]], str]
+Writer = Callable[[Mapping[str, Any], list[str], bool], None]
+
+
+def _render(field: Field) -> Render:
+    if field.type is datetime:
+        return iso
+    if field.type is bool:
+        return lambda value: "true" if value else "false"
+    if field.type is int:
+        return str
+    return escape
 
 
 def is_message(kind: Any) -> bool:
@@ -84,97 +94,64 @@ def is_message(kind: Any) -> bool:
 
 
 @cache
-def writer(kind: Any, *, is_encoded: bool = False) -> Writer:
-    """
-    What writes the elements of a kind of message; ``is_encoded`` percent-encodes the names in it.
+def writer(kind: Any) -> Writer:
+    """What appends the elements of a kind of message to a list of strings."""
+    steps = tuple(step for field in kind.spelled() if (step := _step(field)) is not None)
 
-    The entries of a listing hold the same fields, a thousand times: for each set of fields there is one function,
-    made when it is first met.
-    """
-    writers: dict[tuple[str, ...], Writer] = {}
-
-    def write(values: Mapping[str, Any]) -> str:
-        names = tuple(values)
-        found = writers.get(names)
-        if found is None:
-            found = writers[names] = _compiled(kind, names, is_encoded)
-        return found(values)
+    def write(values: Mapping[str, Any], out: list[str], is_encoded: bool) -> None:
+        get, add = values.get, out.append
+        for name, default, opening, closing, render, special, is_plain in steps:
+            value = get(name, default)
+            if value is None:
+                continue
+            if special is None or (is_plain and not is_encoded):
+                add(f"{opening}{render(value)}{closing}")
+            else:
+                special(value, out, is_encoded)
 
     return write
 
 
-def _compiled(kind: Any, names: tuple[str, ...], is_encoded: bool) -> Writer:
+_Step = tuple[str, Any, str, str, Render, Callable[[Any, list[str], bool], None] | None, bool]
+
+
+def _step(field: Field) -> _Step | None:
     """
-    What writes those messages of a kind that hold just these fields: one f-string.
-
-    It is compiled, as dataclasses compile their methods: joining the same pieces in a loop takes half as long again.
-    Nothing of a request is in the source, which is made of declared names alone.
+    How a field is written: its name, its default, and the element around it or what writes it in its own way, and
+    whether it has a way of its own only where names are encoded.
     """
-    pieces: list[str] = []
-    shows: dict[str, Render] = {}
-    for field in kind.spelled():
-        if not _is_element(field):
-            continue
-        around, show = _written(field, is_encoded)
-        if field.name in names:
-            shows[f"show_{field.name}"] = show
-            pieces.append(around % f'{{show_{field.name}(values["{field.name}"])}}')
-        elif (default := _default(field)) is not None:
-            pieces.append((around % show(default)).replace("{", "{{").replace("}", "}}"))
-    compiled: Writer = eval(f"lambda values: f'{''.join(pieces)}'", shows)  # noqa: S307
-    return compiled
-
-
-def _is_element(field: Field) -> bool:
     spec = field.spec
-    if spec.location is Location.GROUP:
-        return spec.stands is Location.ELEMENT
-    return spec.location in (Location.ELEMENT, Location.EITHER)
+    if spec.location is Location.GROUP and spec.stands is Location.ELEMENT:
+        members = writer(field.type)
+        return field.name, None, "", "", str, lambda value, out, encoded: members(value.__dict__, out, encoded), False
+    if spec.location not in (Location.ELEMENT, Location.EITHER):
+        return None
+    wire = spec.element or spec.wire
+    opening, closing, render = f"<{wire}>", f"</{wire}>", _render(field)
+    nested = writer(field.type) if is_message(field.type) else None
 
+    def one(value: Any, out: list[str], is_encoded: bool) -> None:
+        if nested is None:
+            text = escape(urlencoded(value)) if is_encoded and spec.urlencoded else render(value)
+            out.append(f"{opening}{text}{closing}")
+        else:
+            out.append(opening)
+            nested(value.__dict__, out, is_encoded)
+            out.append(closing)
 
-def _default(field: Field) -> Any:
-    """What is written of a field that was not set: the element around a list is there when the list is empty."""
+    def many(values: Any, out: list[str], is_encoded: bool) -> None:
+        if spec.within:
+            out.append(f"<{spec.within}>")
+        for value in values:
+            one(value, out, is_encoded)
+        if spec.within:
+            out.append(f"</{spec.within}>")
+
     if field.many:
-        return () if field.spec.within else None
-    return None if field.spec.location is Location.GROUP else field.default
-
-
-def _written(field: Field, is_encoded: bool) -> tuple[str, Render]:
-    """How a field is written: what stands around it, and what writes its value."""
-    spec = field.spec
-    if spec.location is Location.GROUP:
-        return "%s", _show(field, is_encoded)
-    wire, show = spec.element or spec.wire, _show(field, is_encoded)
-    opening, closing = f"<{wire}>", f"</{wire}>"
-    if not field.many:
-        return f"{opening}%s{closing}", show
-    around, between = f"<{spec.within}>%s</{spec.within}>" if spec.within else "%s", closing + opening
-    if is_message(field.type):
-        nested = writer(field.type, is_encoded=is_encoded)
-        return (
-            around,
-            lambda values: (
-                f"{opening}{between.join([nested(value.__dict__) for value in values])}{closing}" if values else ""
-            ),
-        )
-    return (
-        around,
-        lambda values: f"{opening}{between.join([show(value) for value in values])}{closing}" if values else "",
-    )
-
-
-def _show(field: Field, is_encoded: bool) -> Render:
-    """What writes a value alone."""
-    if is_message(field.type):
-        nested = writer(field.type, is_encoded=is_encoded)
-        return lambda value: nested(value.__dict__)
-    if is_encoded and field.spec.urlencoded:
-        return lambda value: escape(urlencoded(value))
-    if field.type is datetime:
-        return iso
-    if field.type is bool:
-        return lambda value: "true" if value else "false"
-    return str if field.type is int else escape
+        # The element around a list is there when the list is empty.
+        return field.name, () if spec.within else None, "", "", render, many, False
+    special = one if nested or spec.urlencoded else None
+    return field.name, field.default, opening, closing, render, special, nested is None
 
 
 def document(message: Message, *, is_encoded: bool = False) -> bytes:
@@ -182,10 +159,12 @@ def document(message: Message, *, is_encoded: bool = False) -> bytes:
     kind: Any = type(message)
     root = message.root
     space = f' xmlns="{NAMESPACE}"' if kind.namespace else ""
+    out = [DECLARATION, f"<{root}{space}>"]
     texts = (getattr(message, field.name) for field in kind.spelled() if field.spec.location is Location.TEXT)
-    text = "".join([escape(each) for each in texts if each])
-    inner = writer(kind, is_encoded=is_encoded)(message.__dict__)
-    return f"{DECLARATION}<{root}{space}>{text}{inner}</{root}>".encode("utf-8", "replace")
+    out.extend(escape(text) for text in texts if text)
+    writer(kind)(message.__dict__, out, is_encoded)
+    out.append(f"</{root}>")
+    return "".join(out).encode("utf-8", "replace")
 
 
 # In ----------------------------------------------------------------------------------------------------------
