@@ -9,6 +9,9 @@ publishing is the index's commit, never a rename over something.  Its life has o
     freed     removed after that commit, and after the last reader, in any process, that was in the middle of it
 
 What a crash leaves between the stages is a file that no record names, which the sweep removes.
+
+The index has the seal of every blob that it names.  A blob that is read from its beginning to its end is compared
+with it, and its last chunk is not handed out where it is wrong.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from rs3gw.engine.group import SESSION_BYTES, Group
 from rs3gw.engine.ports import Buffer, Content, Disk, DiskFault, Entropy, Extent, File, Reader
+from rs3gw.engine.seals import Seal, Sealing, digest_of
 
 # Content up to this size stands in the index and costs no file, no directory entry and no fsync of its own: the
 # group commit carries it.  Measured on ext4: a durable put of 1 KiB is ×6 and one of 32 KiB ×2.5 faster inline, at
@@ -71,6 +75,7 @@ class Blobs:
         pool: ThreadPoolExecutor,
         group: Group,
         session: str,
+        find_seal: Callable[[str], Seal | None],
         *,
         is_strict: bool,
     ) -> None:
@@ -79,10 +84,11 @@ class Blobs:
         self._pool = pool
         self._group = group
         self._session = session
+        self.find_seal = find_seal
         self._is_strict = is_strict
         self._released: deque[tuple[int, str]] = deque()
         self._is_tending = False
-        self._staged: set[str] = set()
+        self._staged: dict[str, Seal | None] = {}
         self._pins: Counter[str] = Counter()
         self._freed: set[str] = set()
 
@@ -95,16 +101,17 @@ class Blobs:
     def create(self) -> tuple[str, File]:
         """A new blob's name and its file."""
         blob = name_of(self._entropy.token(16), self._session)
-        self._staged.add(blob)
+        self._staged[blob] = None
         try:
             return blob, self._disk.create(path_of(blob))
         except BaseException:
-            self._staged.discard(blob)
+            del self._staged[blob]
             raise
 
-    async def settle(self, blob: str, file: File) -> None:
+    async def settle(self, blob: str, file: File, seal: Seal) -> None:
         """Make a written blob durable and close its file."""
         await asyncio.get_running_loop().run_in_executor(self._pool, self._settle, blob, file)
+        self._staged[blob] = seal
 
     def _settle(self, blob: str, file: File) -> None:
         try:
@@ -115,18 +122,19 @@ class Blobs:
         if self._is_strict:
             self._disk.sync_directory(directory_of(blob))
 
-    def is_staged(self, blob: str) -> bool:
-        """Whether this process wrote it and no record names it yet."""
-        return blob in self._staged
+    def staged(self, blob: str) -> Seal | None:
+        """The seal of a blob that this process wrote and no record names yet; None for any other."""
+        return self._staged.get(blob)
 
     def published(self, extents: Iterable[Extent]) -> None:
         """The index has it from here on (or may have it, where a commit failed): a staging may not remove it."""
-        self._staged.difference_update(extent.blob for extent in extents)
+        for extent in extents:
+            self._staged.pop(extent.blob, None)
 
     async def drop(self, blob: str) -> None:
         """Remove a staged blob that will not be published."""
         if blob in self._staged:
-            self._staged.discard(blob)
+            del self._staged[blob]
             await asyncio.get_running_loop().run_in_executor(self._pool, self._remove, blob)
 
     # Named
@@ -135,9 +143,22 @@ class Blobs:
         """``size`` bytes from ``offset``, which from now on stay until the reading is closed."""
         return Reading(self, extents, offset, size)
 
-    def fetch(self, reader: Reader, offset: int, size: int) -> asyncio.Future[bytes]:
-        """Read in a thread."""
-        return asyncio.get_running_loop().run_in_executor(self._pool, _read, reader, offset, size)
+    def fetch(self, reader: Reader, offset: int, size: int, sealing: Sealing | None) -> asyncio.Future[bytes]:
+        """Read, and look at what was read, in a thread."""
+        return asyncio.get_running_loop().run_in_executor(self._pool, _read, reader, offset, size, sealing)
+
+    async def require(self, runs: Sequence[tuple[Extent, int, int]]) -> None:
+        """Raises DiskFault where one of these runs, (extent, offset, bytes), is missing or short."""
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._require, runs)
+
+    def _require(self, runs: Sequence[tuple[Extent, int, int]]) -> None:
+        for extent, offset, size in runs:
+            try:
+                found = self._disk.size(path_of(extent.blob))
+            except FileNotFoundError as fault:
+                raise DiskFault(f"{extent.blob} is missing") from fault
+            if found < offset + size:
+                raise DiskFault(f"{extent.blob} ends at {found}, before {offset + size}")
 
     def open(self, blob: str) -> Reader:
         """Raises DiskFault for a blob that is missing."""
@@ -245,14 +266,31 @@ class Reading:
     Bytes on their way out of blobs: an iterator of chunks, one of them read ahead.
 
     The blobs are pinned from the moment it is made, not from the first chunk: between the two the caller sends the
-    headers of an answer, and the object may be replaced.  Raises DiskFault for missing bytes.
+    headers of an answer, and the object may be replaced.  Raises DiskFault for missing bytes before the first one, and
+    for wrong ones before the last of their blob.
     """
 
-    __slots__ = ("_ahead", "_blobs", "_closed", "_pieces", "_pinned", "_reader", "_reading", "_strides")
+    __slots__ = (
+        "_ahead",
+        "_blobs",
+        "_closed",
+        "_is_required",
+        "_pieces",
+        "_pinned",
+        "_reader",
+        "_reading",
+        "_seal",
+        "_sealing",
+        "_strides",
+    )
 
     def __init__(self, blobs: Blobs, extents: Sequence[Extent], offset: int, size: int) -> None:
         self._blobs = blobs
-        self._pieces = pieces(extents, offset, size)
+        self._pieces = deque(pieces(extents, offset, size))
+        # What is one chunk is found missing or short by reading it.
+        self._is_required = len(self._pieces) == 1 and size <= READ_BYTES
+        self._sealing: Sealing | None = None
+        self._seal: Seal | None = None
         self._strides: Iterator[tuple[int, int]] = iter(())
         self._reader: Reader | None = None
         self._ahead: tuple[int, int, asyncio.Future[bytes]] | None = None
@@ -273,6 +311,9 @@ class Reading:
             raise
 
     async def _next(self) -> bytes:
+        if not self._is_required:
+            await self._blobs.require(self._pieces)
+            self._is_required = True
         if self._ahead is not None:
             offset, size, ahead = self._ahead
             chunk = await ahead
@@ -281,13 +322,20 @@ class Reading:
             offset, size = self._stride()
             assert self._reader is not None
             found = self._reader.read(offset, size, wait=False)
-            chunk = found if found is not None else await self._blobs.fetch(self._reader, offset, size)
+            if found is None:
+                chunk = await self._blobs.fetch(self._reader, offset, size, self._sealing)
+            else:
+                chunk = found
+                if self._sealing is not None:
+                    self._sealing.update(chunk)
         if len(chunk) != size:
             raise DiskFault(f"a blob ends before {offset + size}")
         following = next(self._strides, None)
         if following is not None:
             assert self._reader is not None
-            self._ahead = (*following, self._blobs.fetch(self._reader, *following))
+            self._ahead = (*following, self._blobs.fetch(self._reader, *following, self._sealing))
+        elif self._sealing is not None and self._sealing.seal != self._seal:
+            raise DiskFault("a blob is not what was stored")
         return chunk
 
     def _stride(self) -> tuple[int, int]:
@@ -295,11 +343,14 @@ class Reading:
         stride = next(self._strides, None)
         while stride is None:
             self._let_go()
-            piece = next(self._pieces, None)
-            if piece is None:
+            if not self._pieces:
                 raise StopAsyncIteration
-            extent, start, wanted = piece
+            extent, start, wanted = self._pieces.popleft()
             self._reader = self._blobs.open(extent.blob)
+            # One that was freed meanwhile has lost its seal with its record, and is read as it is.
+            seal = self._blobs.find_seal(extent.blob)
+            is_whole = seal is not None and (start, wanted) == (0, seal.size)
+            self._seal, self._sealing = seal, Sealing() if is_whole else None
             self._strides = strides(start, wanted)
             stride = next(self._strides, None)
         return stride
@@ -324,8 +375,11 @@ class Reading:
         self._blobs.unpin(self._pinned, self._reading)
 
 
-def _read(reader: Reader, offset: int, size: int) -> bytes:
-    return reader.read(offset, size) or b""
+def _read(reader: Reader, offset: int, size: int, sealing: Sealing | None) -> bytes:
+    chunk = reader.read(offset, size) or b""
+    if sealing is not None:
+        sealing.update(chunk)
+    return chunk
 
 
 def pieces(extents: Sequence[Extent], offset: int, size: int) -> Iterator[tuple[Extent, int, int]]:
@@ -353,13 +407,14 @@ def strides(start: int, size: int) -> Iterator[tuple[int, int]]:
 class BlobStaging:
     """Bytes being received: in memory up to a bound, in a blob beyond it."""
 
-    __slots__ = ("_blob", "_blobs", "_file", "_held", "_inline_bytes", "_size")
+    __slots__ = ("_blob", "_blobs", "_file", "_held", "_inline_bytes", "_sealing", "_size")
 
     def __init__(self, blobs: Blobs, inline_bytes: int) -> None:
         self._blobs = blobs
         self._inline_bytes = inline_bytes
         self._held: list[bytes] = []
         self._size = 0
+        self._sealing = Sealing()
         self._blob: str | None = None
         self._file: File | None = None
 
@@ -379,19 +434,24 @@ class BlobStaging:
         if self._file is None:
             self._blob, self._file = self._blobs.create()
             for held in self._held:
-                self._file.write(held)
+                self._put(self._file, held)
             self._held.clear()
-        self._file.write(chunk)
+        self._put(self._file, chunk)
+
+    def _put(self, file: File, chunk: Buffer) -> None:
+        file.write(chunk)
+        self._sealing.update(chunk)
 
     async def seal(self) -> Content:
         if self._file is None:
             if self._inline_bytes >= 0:
-                return Content(inline=b"".join(self._held))
+                inline = b"".join(self._held)
+                return Content(inline=inline, digest=digest_of(inline))
             # Nothing came, and the index may not hold it: no bytes are no extents.
             return Content()
         assert self._blob is not None
         file, self._file = self._file, None
-        await self._blobs.settle(self._blob, file)
+        await self._blobs.settle(self._blob, file, self._sealing.seal)
         return Content(extents=(Extent(self._blob, 0, self._size),))
 
     async def discard(self) -> None:

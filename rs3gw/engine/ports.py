@@ -130,11 +130,13 @@ class Content:
     """
     Where an object's bytes are: in the index itself (``inline``), or in extents, in order.
 
-    Many records may name the same blob; the engine counts them.
+    Many records may name the same blob; the engine counts them.  ``digest`` is what the engine knows of ``inline``,
+    None where it keeps nothing that could change; whoever hands the bytes on compares (``seals.unsealed``).
     """
 
     inline: bytes | None = None
     extents: tuple[Extent, ...] = ()
+    digest: bytes | None = None
 
     @property
     def size(self) -> int:
@@ -413,7 +415,8 @@ class Engine(Protocol):
 
         The content stays readable from this call until the iterator is closed, even when the object is replaced or
         deleted meanwhile; between the call that gave its record and this one nothing may be awaited.
-        Raises DiskFault before the first wrong byte where bytes are missing.
+        Raises DiskFault: before the first byte where bytes are missing, and before the last byte of a blob that is
+        read whole and is not what was stored.
         """
 
     # Uploads

@@ -54,6 +54,7 @@ from rs3gw.engine.ports import (
     RootBusy,
     Upload,
 )
+from rs3gw.engine.seals import Seal, unsealed
 from rs3gw.engine.world import PosixDisk
 
 LAYOUT = 1
@@ -122,7 +123,13 @@ class Store:
         self._group: Group = Alone() if board is None else Member(board, place, session, root)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="rs3gw-disk")
         self._blobs = Blobs(
-            self._disk, entropy, self._pool, self._group, session, is_strict=durability is Durability.STRICT
+            self._disk,
+            entropy,
+            self._pool,
+            self._group,
+            session,
+            self._find_seal,
+            is_strict=durability is Durability.STRICT,
         )
         self._local = threading.local()
         self._readers: list[apsw.Connection] = []
@@ -172,6 +179,9 @@ class Store:
             found.execute("PRAGMA query_only = ON")
             self._readers.append(found)
         return found
+
+    def _find_seal(self, blob: str) -> Seal | None:
+        return index.find_seal(self._reader, blob)
 
     def _now(self) -> datetime:
         # Whole milliseconds: what is answered now is what is read later.
@@ -295,7 +305,7 @@ class Store:
                 content=content,
                 parts=parts,
             )
-            return made, index.put_object(connection, made, condition, self._blobs.is_staged)
+            return made, index.put_object(connection, made, condition, self._blobs.staged)
 
         return await self._publish(put, content.extents)
 
@@ -318,7 +328,7 @@ class Store:
 
     def read(self, content: Content, *, offset: int, size: int) -> AsyncIterator[Buffer]:
         if content.inline is not None:
-            return _inline(content.inline, offset, size)
+            return _inline(content, offset, size)
         return self._blobs.read(content.extents, offset, size)
 
     # Uploads
@@ -346,7 +356,7 @@ class Store:
                 content=part.content,
                 checksums=part.checksums,
             )
-            return stored, index.put_part(connection, upload, stored, self._blobs.is_staged)
+            return stored, index.put_part(connection, upload, stored, self._blobs.staged)
 
         return await self._publish(put, part.content.extents)
 
@@ -397,7 +407,8 @@ class Store:
             os.close(self._lock)
 
 
-async def _inline(data: bytes, offset: int, size: int) -> AsyncIterator[Buffer]:
+async def _inline(content: Content, offset: int, size: int) -> AsyncIterator[Buffer]:
+    data = unsealed(content)
     if size:
         yield data if size == len(data) else data[offset : offset + size]
 

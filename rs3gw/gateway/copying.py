@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from rs3gw.engine.ports import Content, Extent, Object, ObjectMissing
+from rs3gw.engine.seals import unsealed
 from rs3gw.errors import AccessDenied, InvalidArgument, InvalidRequest, NoSuchBucket, NoSuchKey, NoSuchVersion
 from rs3gw.gateway.call import Call, find
 from rs3gw.gateway.conditions import Reading
@@ -104,11 +105,11 @@ def judge_size(size: int) -> None:
 
 
 def sliced(content: Content, *, offset: int, size: int) -> Content:
-    """The content of some of the bytes; extents are shared, not copied."""
+    """The content of some of the bytes; extents are shared, not copied.  Raises DiskFault."""
     if offset == 0 and size == content.size:
         return content
     if content.inline is not None:
-        return Content(inline=content.inline[offset : offset + size])
+        return Content(inline=unsealed(content)[offset : offset + size])
     return Content(extents=tuple(_cut(content.extents, offset, offset + size)))
 
 

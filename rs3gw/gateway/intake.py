@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rs3gw.engine.ports import Content, Engine, Staging
+from rs3gw.engine.seals import unsealed
 from rs3gw.errors import EntityTooLarge, IncompleteBody
 from rs3gw.gateway.digests import Claims, Tally
 from rs3gw.operations.body import Body, Buffer, Whole
@@ -209,7 +210,7 @@ async def examine(
     tally = Tally(algorithms)
     wanted = content.size - offset if size is None else size
     if content.inline is not None and wanted <= LOOP_BYTES:
-        tally.update(memoryview(content.inline)[offset : offset + wanted])
+        tally.update(memoryview(unsealed(content))[offset : offset + wanted])
         return tally
     chunks = engine.read(content, offset=offset, size=wanted)
     loop = asyncio.get_running_loop()

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from rs3gw.engine import ports
 from rs3gw.engine.ports import Completed, Content, Facts, ObjectMissing, PartMissing, Upload, UploadMissing
+from rs3gw.engine.seals import unsealed
 from rs3gw.errors import (
     EntityTooSmall,
     InvalidPart,
@@ -209,7 +210,7 @@ async def _copy_part(call: Call, upload: Upload, asked: PartAddress, source: por
     content = sliced(source.content, offset=part.offset, size=part.size)
     if content.inline is not None:
         # What stands in the index cannot be shared with a part, which is extents; it is small, and written anew.
-        return await _receive_part(call, upload, asked, Whole(content.inline), Claims())
+        return await _receive_part(call, upload, asked, Whole(unsealed(content)), Claims())
     tally = await intake.examine(call.engine, content, (_algorithm(upload),))
     return await _put_part(call, upload, asked, content, tally)
 

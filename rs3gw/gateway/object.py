@@ -21,6 +21,7 @@ from rs3gw.engine.ports import (
     Object,
     ObjectMissing,
 )
+from rs3gw.engine.seals import unsealed
 from rs3gw.errors import (
     AccessDenied,
     DamagedObject,
@@ -273,7 +274,7 @@ def located(call: Call, asked: Versioned) -> Object:
 async def get_object(call: Call, asked: GetObject.Input) -> GetObject.Output:
     found = located(call, asked)
     values, part = _served(call, asked, found)
-    values["body"] = _body(call, found.content, part or Slice(0, found.size))
+    values["body"] = await _body(call, found.content, part or Slice(0, found.size))
     return GetObject.Output.of(values)
 
 
@@ -283,10 +284,16 @@ async def head_object(call: Call, asked: HeadObject.Input) -> HeadObject.Output:
     return HeadObject.Output.of(values)
 
 
-def _body(call: Call, content: Content, part: Slice) -> Body:
-    inline = content.inline
-    if inline is None:
-        return Stream(call.engine.read(content, offset=part.offset, size=part.size), size=part.size)
+async def _body(call: Call, content: Content, part: Slice) -> Body:
+    if content.inline is None:
+        stream = Stream(call.engine.read(content, offset=part.offset, size=part.size), size=part.size)
+        try:
+            await stream.begin()
+        except BaseException:
+            await stream.aclose()
+            raise
+        return stream
+    inline = unsealed(content)
     if part.size == len(inline):
         return Whole(inline)
     return Whole(memoryview(inline)[part.offset : part.offset + part.size])

@@ -59,10 +59,19 @@ class Stream(Body):
 
     def __init__(self, chunks: AsyncIterator[Buffer], *, size: int | None = None) -> None:
         self._chunks = chunks
+        self._first: Buffer | None = None
         self.size = size
 
+    async def begin(self) -> None:
+        """Take the first chunk before anybody asks, so that what is wrong already is raised before an answer begins."""
+        self._first = await anext(self._chunks, None)
+
     def __aiter__(self) -> AsyncIterator[Buffer]:
-        return self._chunks
+        return self._chunks if self._first is None else self
+
+    async def __anext__(self) -> Buffer:
+        first, self._first = self._first, None
+        return first if first is not None else await anext(self._chunks)
 
     async def aclose(self) -> None:
         if hasattr(self._chunks, "aclose"):
