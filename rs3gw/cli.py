@@ -8,12 +8,13 @@ imported by the table alone, so that ``rs3gw serve`` starts at once.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import click
 
 from rs3gw import __version__
-from rs3gw.settings import Settings, SettingsError, options, refuse_unknown, rows, spell
+from rs3gw.settings import Settings, SettingsError, SizeType, options, refuse_unknown, rows, spell
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -72,6 +73,21 @@ def show_errors(markdown: bool) -> None:
     from rs3gw import tables
 
     click.echo(tables.errors() if markdown else tables.plain(tables.error_rows()), nl=not markdown)
+
+
+@main.command(params=[option for option in options() if option.name == "storage_root"])
+@click.option("--rate", type=SizeType(), default="50MiB", show_default=True, help="Bytes a second; 0 for no bound.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+def scrub(storage_root: Path, rate: int, as_json: bool) -> None:
+    """
+    Read everything that is stored and compare it with what it was.
+
+    It runs beside a server as well as without one, and writes nothing.  The exit code is 0 where all is well, 1 where
+    something is damaged, and 2 where it could not look.
+    """
+    from rs3gw import scrubbing
+
+    sys.exit(scrubbing.report(storage_root, bytes_per_second=rate, as_json=as_json))
 
 
 @main.command(params=list(options()))

@@ -31,6 +31,7 @@ from rs3gw.engine.world import SystemClock, SystemEntropy
 from rs3gw.gateway import Gateway, digests
 from rs3gw.rest.asgi import Application, Page
 from rs3gw.rest.listener import Bounds, Listener
+from rs3gw.scrubbing import Scrubber
 from rs3gw.settings import (
     DEVELOPMENT_ACCESS_KEY,
     DEVELOPMENT_SECRET_KEY,
@@ -166,6 +167,7 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
             # What the first upload needs and a start need not wait for.
             warming = asyncio.create_task(asyncio.to_thread(digests.warm))
             spare_the_collector()
+            scrubber = scrubbing(settings, telemetry, share)
             await stopping.wait()
             await warming
 
@@ -173,9 +175,18 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
             logger("server").info("stopping", drain_seconds=settings.drain_seconds)
             drain = settings.drain_seconds
             await asyncio.gather(rest.stop(drain), *([rpc.stop(drain)] if rpc else []))
+            if scrubber is not None:
+                await scrubber.stop()
         finally:
             await store.close()
         logger("server").info("stopped")
+
+
+def scrubbing(settings: Settings, telemetry: Telemetry, share: Share | None) -> Scrubber | None:
+    """The scrubber, begun, where one is asked for; of several processes the first one has it."""
+    if not settings.scrub_rate or (share is not None and share.place != 0):
+        return None
+    return Scrubber(settings.storage_root, bytes_per_second=settings.scrub_rate, telemetry=telemetry)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,20 @@ class _ListType(click.ParamType[tuple[str, ...]]):
         return tuple(item.strip().lower() for item in str(value).split(",") if item.strip())
 
 
+class SizeType(click.ParamType[int]):
+    """A number of bytes: 52428800, 50MiB."""
+
+    name = "bytes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        number, unit = re.fullmatch(r"(\d*)(\D*)", str(value)).groups()  # type: ignore[union-attr]  # it matches anything
+        if not number or unit not in _UNITS:
+            self.fail(f"{value!r} is no number of bytes, as 50MiB is", param, ctx)
+        return int(number) * _UNITS[unit]
+
+
+_UNITS = {"": 1, "KiB": KIB, "MiB": MIB, "GiB": 1024 * MIB}
+
 _READABLE = click.Path(exists=True, dir_okay=False, readable=True, path_type=Path)
 
 
@@ -135,6 +150,9 @@ class Settings:
     keep_alive_seconds: int = _setting(75, click.IntRange(1), "How long an idle connection is kept.")
     drain_seconds: float = _setting(
         20.0, click.FloatRange(0), "How long a stopping server lets requests finish before it cancels them."
+    )
+    scrub_rate: int = _setting(
+        0, SizeType(), "How many bytes a second the server reads to find what a disk has damaged; 0: it does not look."
     )
     log_level: str = _setting("info", click.Choice(["debug", "info", "warning", "error"]), "What is logged.")
     log_format: str = _setting(

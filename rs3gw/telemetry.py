@@ -63,6 +63,21 @@ class Telemetry:
             registry=self.registry,
             multiprocess_mode="livesum",
         )
+        self.scrubbed_bytes = Counter(
+            "rs3gw_scrubbed_bytes", "Stored bytes compared with what was stored.", registry=self.registry
+        )
+        self.scrub_damaged = Gauge(
+            "rs3gw_scrub_damaged",
+            "What the last full pass found damaged.",
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        self.scrub_finished = Gauge(
+            "rs3gw_scrub_last_pass_timestamp_seconds",
+            "When the last full pass ended; 0 where none has.",
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
         self.log_all = log_requests == "all"
         self.log_failures = log_requests != "none"
         self._series: dict[tuple[str, str], _Series] = {}
