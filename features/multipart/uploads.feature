@@ -118,6 +118,17 @@ Feature: Uploading objects in parts
       Then it succeeds
       And its etag is "\u002262109206880d38a4010a98e11243924a-1\u0022"
 
+    Scenario: Completing again is answered the same, whatever the key holds since
+      Given a bucket
+      And an upload of "thing"
+      And part 1 is "hello"
+      And the upload is completed
+      And "thing" holds "something else"
+      When I complete the upload
+      Then it succeeds
+      And its etag is "\u002262109206880d38a4010a98e11243924a-1\u0022"
+      And "thing" holds "something else"
+
   Rule: What does not fit together is not put together
 
     Scenario: Parts in the wrong order

@@ -136,21 +136,26 @@ def _reader(field: Field) -> Read:
     return _moment if field.type is datetime else text_of
 
 
+_CHARSETS = frozenset(("utf-8", "us-ascii", "iso-8859-1"))
+
+
 def metadata_of(said: str) -> str:
     """
     The value of user metadata; RFC 2047 is how S3's clients send what is not ASCII.
 
-    An encoded word that need not have been one is left as it is: it comes back as it was sent.
+    An encoded word that need not have been one is left as it is: it comes back as it was sent.  So is one in a
+    character set that no client of S3's sends: Python knows many that are none, and some in which half a character
+    can be written.
     """
     if "=?" not in said:
         return text_of(said)
     try:
+        pieces = decode_header(said)
+        if not all(charset is None or charset.lower() in _CHARSETS for _, charset in pieces):
+            return text_of(said)
         found = "".join(
-            piece.decode(charset or "ascii") if isinstance(piece, bytes) else piece
-            for piece, charset in decode_header(said)
+            piece.decode(charset or "ascii") if isinstance(piece, bytes) else piece for piece, charset in pieces
         )
-        # There are encodings (UTF-7, Python's own escapes) in which half a character can be written.
-        found.encode()
     except (HeaderParseError, UnicodeError, LookupError, ValueError):
         return text_of(said)
     return text_of(said) if found.isascii() else found

@@ -276,6 +276,10 @@ class Connection(asyncio.Protocol):
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_headers:
+            # A trailer of the transfer coding.  Its request has begun, and is what it was when it was judged: nothing
+            # that comes after its body can be one of its headers (RFC 9110, section 6.5.1).
+            return
         headers, known = self._headers, _name(name)
         said = value.decode("utf-8", "surrogateescape")
         headers[known] = f"{headers[known]},{said}" if known in headers else said

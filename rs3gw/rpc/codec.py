@@ -17,7 +17,6 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message import Message as Proto
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
-from google.protobuf.unknown_fields import UnknownFieldSet
 
 from rs3gw.errors import InvalidRequest, NotImplementedHere
 from rs3gw.operations import Message
@@ -85,31 +84,18 @@ def prefix(descriptor: Any, size: int) -> bytes:
 
 
 def refuse_unknown(message: Proto) -> None:
-    """Raises NotImplementedHere for a field, at any depth, that this server's protos do not have."""
-    if len(UnknownFieldSet(message)):
+    """
+    Raises NotImplementedHere for a field, at any depth, that this server's protos do not have.
+
+    They are dropped and the size compared: to look at each would take a fifth of a second for a megabyte of them.
+    """
+    size = message.ByteSize()
+    message.DiscardUnknownFields()
+    if message.ByteSize() != size:
         raise NotImplementedHere(
             message=f"The request has a field that this server's {message.DESCRIPTOR.name} does not have: "
             "it was made with a newer proto."
         )
-    for name in _nested(message.DESCRIPTOR):
-        value = getattr(message, name)
-        if isinstance(value, Proto):
-            if message.HasField(name):
-                refuse_unknown(value)
-        else:
-            for each in value:
-                refuse_unknown(each)
-
-
-@cache
-def _nested(descriptor: Any) -> tuple[str, ...]:
-    return tuple(
-        field.name
-        for field in descriptor.fields
-        if field.message_type is not None
-        and field.message_type.full_name != Timestamp.DESCRIPTOR.full_name
-        and not field.message_type.GetOptions().map_entry
-    )
 
 
 # In ----------------------------------------------------------------------------------------------------------

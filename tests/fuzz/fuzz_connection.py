@@ -2,7 +2,8 @@
 A connection of HTTP/1.1: eight bytes that choose where packets end, and what a client sends.
 
 The requests that are heard do not depend on the packets: of two ways to cut the same bytes one hears what the other
-does, or stops before.  What goes out are answers of HTTP, whatever came in, and nothing is raised.
+does, or stops before.  What a request said when its answer began it still says when its body has ended.  What goes
+out are answers of HTTP, whatever came in, and nothing is raised.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ MOST_BYTES = 1024**2
 TURNS = 8
 """How often the loop goes round after a packet: an answer takes two or three."""
 
-Heard = tuple[str, str, tuple[tuple[str, str], ...], bytes]
+Heard = tuple[str, str, tuple[tuple[str, str], ...], tuple[tuple[str, str], ...], bytes]
 
 
 def target(data: bytes) -> None:
@@ -47,7 +48,7 @@ class Recorder:
         return 0.0
 
     async def respond(self, request: Request, receive: Receive, send: Send) -> None:
-        said = request.method, request.path, request.pairs
+        said = request.method, request.path, request.pairs, tuple(request.headers.items())
         body = b""
         while True:
             event = await receive()
@@ -56,6 +57,7 @@ class Recorder:
             body += event["body"]
             if not event["more_body"]:
                 break
+        assert said == (request.method, request.path, request.pairs, tuple(request.headers.items())), request
         announced = request.headers.get("content-length")
         if announced is None or len(body) == int(announced):
             self.heard.append((*said, body))
