@@ -144,8 +144,7 @@ def metadata_of(said: str) -> str:
     The value of user metadata; RFC 2047 is how S3's clients send what is not ASCII.
 
     An encoded word that need not have been one is left as it is: it comes back as it was sent.  So is one in a
-    character set that no client of S3's sends: Python knows many that are none, and some in which half a character
-    can be written.
+    character set that no client of S3's sends: Python knows many that are none.
     """
     if "=?" not in said:
         return text_of(said)
@@ -156,6 +155,7 @@ def metadata_of(said: str) -> str:
         found = "".join(
             piece.decode(charset or "ascii") if isinstance(piece, bytes) else piece for piece, charset in pieces
         )
+        found.encode()  # bytes in disguise may stand beside an encoded word
     except (HeaderParseError, UnicodeError, LookupError, ValueError):
         return text_of(said)
     return text_of(said) if found.isascii() else found
