@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import apsw
 
+from rs3gw.engine.index import give_back
 from rs3gw.engine.ports import DiskFault, DiskFull, EngineError
 
 MAX_BATCH = 512
@@ -152,6 +153,7 @@ def _transact(connection: apsw.Connection, batch: list[_Waiting], run: _Run) -> 
             raise
         except Exception as fault:  # whatever a condition raises is its writer's to hear
             waiting.fault = fault
+    give_back(connection)
     connection.execute("COMMIT")
 
 

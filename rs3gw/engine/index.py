@@ -48,6 +48,12 @@ from rs3gw.engine.seals import Seal
 COMPLETED_KEPT = 10_000
 """How many completed uploads are remembered, so that completing one again is answered the same."""
 
+FREE_PAGES, FREE_SHARE = 1024, 4
+"""Free pages that the index keeps for what comes next: so many (4 MiB), or a quarter of its pages."""
+
+LEAST_GIVEN, MOST_GIVEN = 32, 1024
+"""How many of the others one commit gives back: it takes 0.2 ms longer, and up to 5 ms where many were freed at once."""
+
 SCHEMA = """
 CREATE TABLE buckets (
     name TEXT PRIMARY KEY, region TEXT NOT NULL, created INTEGER NOT NULL, documents TEXT NOT NULL
@@ -319,6 +325,20 @@ def find_seal(connection: Connection, blob: str) -> Seal | None:
 
 
 # Mutations ---------------------------------------------------------------------------------------------------
+
+
+def give_back(connection: Connection) -> None:
+    """
+    Give the file system back a share of the pages that are free beyond what is kept.
+
+    Called in every commit, so that the file follows what is stored without ever being rewritten at once.
+    """
+    free: int = connection.execute("PRAGMA freelist_count").get
+    if free > FREE_PAGES:
+        beyond = free - max(FREE_PAGES, connection.execute("PRAGMA page_count").get // FREE_SHARE)
+        if beyond > 0:
+            given = min(max(LEAST_GIVEN, beyond // 8), MOST_GIVEN)
+            connection.execute(f"PRAGMA incremental_vacuum({given})", can_cache=False).fetchall()
 
 
 def _require_bucket(connection: Connection, name: str) -> None:

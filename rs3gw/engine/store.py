@@ -449,6 +449,8 @@ def connect(root: Path, *, durability: Durability, vfs: str | None) -> apsw.Conn
     connection.set_busy_timeout(BUSY_MILLISECONDS)
     synchronous = "FULL" if durability is Durability.STRICT else "NORMAL"
     for pragma in (
+        # Of effect on a new file alone: pages that are free can be given back (index.give_back).
+        "auto_vacuum = INCREMENTAL",
         "journal_mode = WAL",
         f"synchronous = {synchronous}",
         f"wal_autocheckpoint = {WAL_PAGES}",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from rs3gw.engine.index import FREE_PAGES
 from rs3gw.engine.ports import DiskFull, LayoutRefused, ObjectMissing, RootBusy
 from rs3gw.engine.world import PosixDisk
 from tests.engine.conftest import FACTS, bucket, get, on_disk, open_store, put, staged
@@ -50,6 +51,23 @@ async def test_space_returns_after_overwriting_deleting_and_copying(tmp_path, re
     await store.close()
 
     assert on_disk(tmp_path / "root") == 0
+
+
+async def test_the_index_shrinks_as_its_objects_go(tmp_path, reopened):
+    store = reopened()
+    await store.create_bucket(bucket())
+    keys = [str(number) for number in range(1500)]
+    await asyncio.gather(*(put(store, key, b"x" * 20_000) for key in keys))
+    await store.close()
+    full = (tmp_path / "root" / "index.db").stat().st_size
+
+    store = reopened()
+    for at in range(0, len(keys), 30):
+        await store.delete_objects("bucket", [(key, None) for key in keys[at : at + 30]])
+    await store.close()
+
+    assert full > 30_000_000
+    assert (tmp_path / "root" / "index.db").stat().st_size < 2 * FREE_PAGES * 4096
 
 
 async def test_a_staging_that_nobody_published_is_swept_at_the_next_start(tmp_path, reopened):
