@@ -248,7 +248,11 @@ class Blobs:
                     continue
                 if is_named(blob) or not self._group.is_past(time.monotonic_ns()):
                     continue
-                size = self._disk.size(path_of(blob))
+                try:
+                    size = self._disk.size(path_of(blob))
+                except FileNotFoundError:
+                    # It was freed between the list and now, and its owner was faster.
+                    continue
                 self._remove(blob)
                 freed += size
         return freed

@@ -52,7 +52,7 @@ FREE_PAGES, FREE_SHARE = 1024, 4
 """Free pages that the index keeps for what comes next: so many (4 MiB), or a quarter of its pages."""
 
 LEAST_GIVEN, MOST_GIVEN = 32, 1024
-"""How many of the others one commit gives back: it takes 0.2 ms longer, and up to 5 ms where many were freed at once."""
+"""How many of the others one commit gives back: it takes 0.2 ms longer, and up to 5 ms where many were freed."""
 
 SCHEMA = """
 CREATE TABLE buckets (
