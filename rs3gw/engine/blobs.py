@@ -76,6 +76,7 @@ class Blobs:
         group: Group,
         session: str,
         find_seal: Callable[[str], Seal | None],
+        require_room: Callable[[int], None],
         *,
         is_strict: bool,
     ) -> None:
@@ -85,6 +86,7 @@ class Blobs:
         self._group = group
         self._session = session
         self.find_seal = find_seal
+        self.require_room = require_room
         self._is_strict = is_strict
         self._released: deque[tuple[int, str]] = deque()
         self._is_tending = False
@@ -431,6 +433,7 @@ class BlobStaging:
         return self._file is None and self._blob is None
 
     def write(self, chunk: Buffer) -> None:
+        self._blobs.require_room(len(chunk))
         self._size += len(chunk)
         if self._file is None and self._size <= self._inline_bytes:
             self._held.append(bytes(chunk))

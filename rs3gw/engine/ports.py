@@ -422,7 +422,7 @@ class Engine(Protocol):
     # Uploads
 
     async def create_upload(self, upload: Upload) -> None:
-        """Raises BucketMissing."""
+        """Raises BucketMissing, DiskFull."""
 
     def upload(self, bucket: str, key: str, upload_id: str) -> Upload:
         """Raises BucketMissing, UploadMissing (also where the id belongs to another key)."""

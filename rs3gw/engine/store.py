@@ -30,7 +30,7 @@ import apsw
 from rs3gw import __version__
 from rs3gw.engine import index
 from rs3gw.engine.blobs import Blobs, BlobStaging, make_directories
-from rs3gw.engine.commit import Committer, explain
+from rs3gw.engine.commit import Committer, explain, let_go
 from rs3gw.engine.group import SESSION_BYTES, Alone, Board, Group, Member
 from rs3gw.engine.ports import (
     NULL_VERSION,
@@ -129,6 +129,7 @@ class Store:
             self._group,
             session,
             self._find_seal,
+            self._require_room,
             is_strict=durability is Durability.STRICT,
         )
         self._local = threading.local()
@@ -175,8 +176,12 @@ class Store:
         """This thread's connection for reading."""
         found: apsw.Connection | None = getattr(self._local, "reader", None)
         if found is None:
-            found = self._local.reader = self._connect()
-            found.execute("PRAGMA query_only = ON")
+            try:
+                found = self._connect()
+                found.execute("PRAGMA query_only = ON")
+            except apsw.Error as fault:
+                raise explain(fault) from fault
+            self._local.reader = found
             self._readers.append(found)
         return found
 
@@ -271,9 +276,19 @@ class Store:
         return index.scan_objects(self._reader, bucket, start, inclusive, end, limit)
 
     def stage(self, size: int | None, *, inline: bool = True) -> BlobStaging:
-        if size and self._free_bytes() < size + RESERVE_BYTES:
-            raise DiskFull(f"{size} bytes")
+        if size:
+            self._require_room(size)
         return self._blobs.stage(inline=inline)
+
+    def _require_room(self, size: int) -> None:
+        """
+        Raises DiskFull where so many bytes would take what is kept back.
+
+        It is asked before every write of content, because others write too and a size may not be known before; and
+        before whatever makes the index grow, as a copy does that brings no content.
+        """
+        if self._free_bytes() < size + RESERVE_BYTES:
+            raise DiskFull(f"{size} bytes")
 
     def _free_bytes(self) -> int:
         """The room on the disk, asked a few times a second where there is much of it."""
@@ -294,6 +309,8 @@ class Store:
         parts: tuple[ObjectPart, ...] = (),
         condition: Condition | None = None,
     ) -> Object:
+        self._require_room(0)
+
         def put(connection: apsw.Connection) -> tuple[Object, index.Freed]:
             made = Object(
                 bucket=bucket,
@@ -334,6 +351,7 @@ class Store:
     # Uploads
 
     async def create_upload(self, upload: Upload) -> None:
+        self._require_room(0)
         await self._commit(lambda connection: index.create_upload(connection, upload))
 
     def upload(self, bucket: str, key: str, upload_id: str) -> Upload:
@@ -347,6 +365,8 @@ class Store:
         return index.scan_uploads(self._reader, bucket, start, inclusive, end, limit)
 
     async def put_part(self, upload: Upload, part: Part) -> Part:
+        self._require_room(0)
+
         def put(connection: apsw.Connection) -> tuple[Part, index.Freed]:
             stored = Part(
                 number=part.number,
@@ -401,7 +421,7 @@ class Store:
         await loop.run_in_executor(None, self._committer.close)
         await loop.run_in_executor(None, self._pool.shutdown)
         for reader in self._readers:
-            reader.close()
+            let_go(reader)
         self._group.close()
         if self._lock is not None:
             os.close(self._lock)
@@ -446,6 +466,15 @@ def claim(root: Path, *, disk: Disk | None = None, vfs: str | None = None) -> in
 def connect(root: Path, *, durability: Durability, vfs: str | None) -> apsw.Connection:
     """A connection to the index of a root."""
     connection = apsw.Connection(str(root / "index.db"), vfs=vfs, statementcachesize=STATEMENTS)
+    try:
+        _set_up(connection, durability)
+    except BaseException:
+        let_go(connection)
+        raise
+    return connection
+
+
+def _set_up(connection: apsw.Connection, durability: Durability) -> None:
     connection.set_busy_timeout(BUSY_MILLISECONDS)
     synchronous = "FULL" if durability is Durability.STRICT else "NORMAL"
     for pragma in (
@@ -458,7 +487,6 @@ def connect(root: Path, *, durability: Durability, vfs: str | None) -> apsw.Conn
         "temp_store = MEMORY",
     ):
         connection.execute(f"PRAGMA {pragma}")
-    return connection
 
 
 def make_index(root: Path, *, vfs: str | None) -> None:
@@ -469,7 +497,7 @@ def make_index(root: Path, *, vfs: str | None) -> None:
             if connection.execute("SELECT count(*) FROM sqlite_master").get == 0:
                 connection.execute(f"BEGIN IMMEDIATE; {index.SCHEMA} PRAGMA user_version = {LAYOUT}; COMMIT;")
         finally:
-            connection.close()
+            let_go(connection)
     except apsw.Error as fault:
         raise explain(fault) from fault
 

@@ -15,8 +15,10 @@ import pytest
 
 from rs3gw.engine.index import FREE_PAGES
 from rs3gw.engine.ports import DiskFull, LayoutRefused, ObjectMissing, RootBusy
+from rs3gw.engine.store import RESERVE_BYTES
 from rs3gw.engine.world import PosixDisk
 from tests.engine.conftest import FACTS, bucket, get, on_disk, open_store, put, staged
+from tests.engine.test_promise import upload
 
 LARGE = bytes(range(256)) * 1000
 
@@ -199,6 +201,42 @@ async def test_a_full_disk_refuses_writes_and_serves_reads(tmp_path, reopened):
 
     assert await get(store, "key") == LARGE
     assert await store.delete_object("bucket", "key") is not None
+    await store.close()
+
+
+class SmallDisk(PosixDisk):
+    """A disk with 1 MiB more room than is kept back."""
+
+    def free_bytes(self) -> int:
+        return RESERVE_BYTES + 1024**2 - on_disk(Path(self._root))
+
+
+async def test_what_comes_without_a_size_does_not_take_what_is_kept_back(tmp_path):
+    store = open_store(tmp_path / "root", disk=SmallDisk(tmp_path / "root"))
+    await store.create_bucket(bucket())
+    stagings = [store.stage(None) for _ in range(5)]
+
+    with pytest.raises(DiskFull):
+        for _ in range(10):
+            for staging in stagings:
+                staging.write(LARGE)
+    assert on_disk(tmp_path / "root") <= 1024**2
+    for staging in stagings:
+        await staging.discard()
+    await store.close()
+
+
+async def test_a_full_disk_refuses_what_would_make_the_index_grow(tmp_path, reopened):
+    store = reopened()
+    await store.create_bucket(bucket())
+    made = await put(store, "key", LARGE)
+    await store.close()
+
+    store = open_store(tmp_path / "root", disk=FullDisk(tmp_path / "root"))
+    with pytest.raises(DiskFull):
+        await store.put_object("bucket", "copy", made.content, FACTS)
+    with pytest.raises(DiskFull):
+        await store.create_upload(upload())
     await store.close()
 
 
