@@ -17,7 +17,7 @@ import proof
 from proof.page import write_page
 from proof.run import Disproved, Run, Scale
 
-PLUMBING = {"__main__", "run", "page", "gateway", "linearizable", "clients"}
+PLUMBING = {"__main__", "run", "page", "gateway", "linearizable", "clients", "ledger", "traffic", "simulated", "programs"}
 """Modules of the package that prove nothing themselves."""
 
 

@@ -12,6 +12,7 @@ then unknown until the next start, so nobody may remove the content that those m
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -23,6 +24,8 @@ import apsw
 
 from rs3gw.engine.index import give_back
 from rs3gw.engine.ports import DiskFault, DiskFull, EngineError
+
+log = logging.getLogger("rs3gw.engine")
 
 MAX_BATCH = 512
 """The most mutations in one transaction: beyond this, waiting longer saves less than it costs."""
@@ -72,15 +75,23 @@ class Committer:
         self._thread.join()
 
     def _run(self) -> None:
-        connection = self._connect()
+        connection: apsw.Connection | None = None
         try:
             while batch := self._take():
-                with self._turn():
-                    apply(connection, batch)
-                self._committed()
+                try:
+                    # Asked for again as long as it is refused: a disk that was full may have room by now.
+                    connection = connection or self._connect()
+                except apsw.Error as fault:
+                    for waiting in batch:
+                        waiting.fault = explain(fault)
+                else:
+                    with self._turn():
+                        apply(connection, batch)
+                    self._committed()
                 self._deliver(batch)
         finally:
-            connection.close()
+            if connection is not None:
+                let_go(connection)
 
     def _take(self) -> list[_Waiting]:
         """Wait for a mutation and take all that are queued with it; none at the end."""
@@ -190,6 +201,17 @@ def _settle(batch: list[_Waiting]) -> None:
             waiting.future.set_exception(waiting.fault)
         else:
             waiting.future.set_result(waiting.result)
+
+
+def let_go(connection: apsw.Connection) -> None:
+    """
+    Close a connection.  The last one folds the log into the index; where the disk refuses that, the log stays for the
+    next start, and nothing is lost.
+    """
+    try:
+        connection.close()
+    except apsw.Error as fault:
+        log.warning("the index was closed with its log beside it: %s", fault)
 
 
 def explain(fault: apsw.Error) -> EngineError:

@@ -495,9 +495,19 @@ def change_object(
     if found is None:
         raise ObjectMissing(key)
     changed = dataclasses.replace(found, facts=change(found.facts))
+    facts = changed.facts
     connection.execute(
-        "UPDATE objects SET facts = ? WHERE bucket = ? AND key = ? AND version_id = ?",
-        (pack(changed.facts), bucket, key, found.version_id),
+        "UPDATE objects SET etag = ?, algorithms = ?, checksum_type = ?, facts = ?"
+        " WHERE bucket = ? AND key = ? AND version_id = ?",
+        (
+            facts.etag,
+            " ".join(algorithms(facts.checksums)),
+            facts.checksum_type,
+            pack(facts),
+            bucket,
+            key,
+            found.version_id,
+        ),
     )
     return changed
 
