@@ -216,10 +216,12 @@ async def test_what_comes_without_a_size_does_not_take_what_is_kept_back(tmp_pat
     await store.create_bucket(bucket())
     stagings = [store.stage(None) for _ in range(5)]
 
+    def fill() -> None:
+        for staging in stagings * 10:
+            staging.write(LARGE)
+
     with pytest.raises(DiskFull):
-        for _ in range(10):
-            for staging in stagings:
-                staging.write(LARGE)
+        fill()
     assert on_disk(tmp_path / "root") <= 1024**2
     for staging in stagings:
         await staging.discard()
