@@ -154,6 +154,7 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
                 entropy=entropy,
                 region=settings.region,
                 observe=telemetry.observe,
+                max_requests=settings.max_requests,
             )
             inside = Inside(telemetry, store)
             rest = rest_listener(settings, gateway, inside)

@@ -139,6 +139,9 @@ class Settings:
     grpc_tls_key: Path | None = _setting(None, _READABLE, "Its private key, PEM.")
 
     max_connections: int = _setting(4096, click.IntRange(1), "REST connections at once; one more is told to slow down.")
+    max_requests: int = _setting(
+        512, click.IntRange(1), "Calls at once, on both protocols together; one more is told to slow down."
+    )
     max_header_bytes: int = _setting(32 * KIB, click.IntRange(KIB), "The most that the headers of a request may take.")
     max_headers: int = _setting(200, click.IntRange(8), "The most headers that a request may have.")
     header_seconds: float = _setting(

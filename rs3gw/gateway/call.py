@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 from rs3gw.auth.credentials import Authority, Identity
 from rs3gw.auth.evidence import Evidence
 from rs3gw.engine.ports import Bucket, BucketMissing, Clock, DiskFault, DiskFull, Engine, Entropy
-from rs3gw.errors import AccessDenied, DamagedObject, InsufficientStorage, NoSuchBucket
+from rs3gw.errors import AccessDenied, DamagedObject, InsufficientStorage, NoSuchBucket, SlowDown
 from rs3gw.gateway import access
 from rs3gw.operations import Message, Operation, of
 from rs3gw.operations.body import Body
@@ -110,8 +110,16 @@ def find(engine: Engine, name: str) -> Bucket | None:
         return None
 
 
+MAX_REQUESTS = 512
+"""Calls at once, on both protocols together: an upload holds some 2 MiB while it is received, so this bounds memory."""
+
+
 class Gateway:
-    """Every operation over one engine, for callers of one authority."""
+    """
+    Every operation over one engine, for callers of one authority; at most ``max_requests`` at once.
+
+    One more is refused with SlowDown, on either protocol.
+    """
 
     def __init__(
         self,
@@ -122,8 +130,12 @@ class Gateway:
         entropy: Entropy,
         region: str,
         observe: Observe = unobserved,
+        max_requests: int = MAX_REQUESTS,
     ) -> None:
         self.engine = engine
+        self.max_requests = max_requests
+        self.under_way = 0
+        """Calls that have begun and whose last byte has not been sent."""
         self.authority = authority
         self.clock = clock
         self.entropy = entropy
@@ -197,7 +209,12 @@ class _Performance:
 
     async def __aenter__(self) -> Message:
         observation = self._seen.__enter__()
+        gateway = self._gateway
+        gateway.under_way += 1
         try:
+            if gateway.under_way > gateway.max_requests:
+                # Said before anything is verified or read: that is what there is too much of.
+                raise SlowDown()
             identity = self._gateway.authority.identify(self._evidence)
             if observation is not None:
                 observation.identified(identity.name)
@@ -211,6 +228,7 @@ class _Performance:
     async def __aexit__(
         self, kind: type[BaseException] | None, fault: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        self._gateway.under_way -= 1
         try:
             try:
                 await _let_go(self._output)

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import grpc
 from google.protobuf.message import Message as Proto
 
-from rs3gw.errors import S3Error
+from rs3gw.errors import NotImplementedHere, S3Error
 from rs3gw.gateway import Gateway
 from rs3gw.rpc import faults
 from rs3gw.rpc.servicers import RPCS, SERVICES, Rpc, Servicer
@@ -73,6 +73,19 @@ class Call:
         await self._context.abort(faults.code(fault), faults.sentence(fault), faults.trailing(fault))
 
 
+class _Elsewhere(grpc.GenericRpcHandler):  # type: ignore[type-arg]
+    """What no service of ours has, refused in our words: grpc's own refusal has no ErrorInfo."""
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
+        if not details.method.startswith("/s3."):
+            return None
+
+        async def refuse(wires: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
+            await Call(context).refuse(NotImplementedHere(message=f"There is no {details.method} here."))
+
+        return grpc.stream_stream_rpc_method_handler(refuse)
+
+
 class Server:
     """
     A gRPC server over a gateway, started and stopped once.
@@ -123,6 +136,7 @@ class Server:
             handlers = {method.name: self._handler(RPCS[method.name]) for method in service.methods}
             generic = grpc.method_handlers_generic_handler(service.full_name, handlers)
             self._server.add_generic_rpc_handlers((generic,))
+        self._server.add_generic_rpc_handlers((_Elsewhere(),))
         self._health = HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = [service.full_name for service in SERVICES]

@@ -206,7 +206,12 @@ async def test_a_message_over_the_limit_is_refused_by_its_size(ask):
 
 
 async def test_a_method_that_nobody_declared_is_unimplemented(ask):
-    assert await code_of(ask.raw("/s3.BucketService/PutBucketCors", b"")) == "UNIMPLEMENTED"
+    for method in ("/s3.BucketService/PutBucketCors", "/s3.NoService/NoMethod"):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await ask.raw(method, b"")
+
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+        assert info_of(caught.value).reason == "NotImplemented"
 
 
 async def test_a_field_that_nobody_declared_is_refused(ask):

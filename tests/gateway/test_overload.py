@@ -1,0 +1,68 @@
+"""A gateway that has as much to do as it can hold."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from rs3gw.auth.credentials import Authority, Credential
+from rs3gw.auth.evidence import Bearer, Evidence
+from rs3gw.engine.memory import Memory
+from rs3gw.engine.world import SystemClock, SystemEntropy
+from rs3gw.errors import InvalidToken, SlowDown
+from rs3gw.gateway import Gateway
+from rs3gw.operations import OPERATIONS, Message
+
+LIST = OPERATIONS["ListBuckets"]
+KEY = Credential(access_key="key", secret_key="secret", name="owner")
+EVIDENCE = Evidence(proof=Bearer(token="nobody's"), protocol="grpc")
+
+
+async def unread(identity: object) -> Message:
+    raise AssertionError("nothing is read of what is refused")
+
+
+@pytest.fixture
+def gateway():
+    clock = SystemClock()
+    authority = Authority([KEY], region="us-east-1", clock=clock)
+    return Gateway(
+        Memory(clock=clock), authority, clock=clock, entropy=SystemEntropy(), region="us-east-1", max_requests=2
+    )
+
+
+async def test_one_call_too_many_is_told_to_slow_down_before_it_is_looked_at(gateway):
+    gateway.under_way = 2
+    with pytest.raises(SlowDown):
+        async with gateway.perform(LIST, EVIDENCE, unread):
+            pass
+
+    assert gateway.under_way == 2
+
+
+async def test_calls_are_counted_until_they_have_ended_however_they_end(gateway):
+    for _ in range(5):
+        with pytest.raises(InvalidToken):
+            async with gateway.perform(LIST, EVIDENCE, unread):
+                pass
+    waiting = asyncio.Event()
+
+    async def stuck(identity: object) -> Message:
+        await waiting.wait()
+        raise AssertionError
+
+    evidence = Evidence(proof=Bearer(token=gateway.authority._tokens["key"]), protocol="grpc")
+
+    async def call() -> None:
+        async with gateway.perform(LIST, evidence, stuck):
+            pass
+
+    calls = [asyncio.ensure_future(call()) for _ in range(2)]
+    await asyncio.sleep(0)
+    assert gateway.under_way == 2
+    for each in calls:
+        each.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+
+    assert gateway.under_way == 0
