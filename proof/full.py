@@ -132,11 +132,11 @@ def _mount(place: Path) -> list[str]:
 
 
 def _once(run: Run, place: Path, number: int) -> None:
-    root = place / "root"
+    root, log = place / "root", place.parent / "log"
     numbers = run.random("once", number)
     workers = numbers.choice(("1", "2"))
     known = Known(run)
-    with Gateway(root, settings={"RS3GW_WORKERS": workers}, log=place.parent / "log") as gateway:
+    with Gateway(root, settings={"RS3GW_WORKERS": workers}, log=log) as gateway:
         Rest(gateway, BUCKET).create_bucket()
         _fill(gateway, known, number)
         stored = sum(map(len, known.bodies.values()))
@@ -155,7 +155,9 @@ def _once(run: Run, place: Path, number: int) -> None:
             run.figure("without a byte left: refused", known.outcomes["refused"], note=f"all with {FULL}")
             _audit(gateway, known, "without a byte left")
             gateway.kill()
+            log.write_text("")
             started = _starts(gateway)
+            run.must(started or "the disk is full" in log.read_text(), f"a start is refused with {log.read_text()!r}")
             run.figure("killed and started without a byte left", "serves" if started else "refuses to start")
             if started:
                 _audit(gateway, known, "started without a byte left")

@@ -216,6 +216,8 @@ def let_go(connection: apsw.Connection) -> None:
 
 def explain(fault: apsw.Error) -> EngineError:
     """What SQLite said, in the engine's words."""
-    said = DiskFull(str(fault)) if isinstance(fault, apsw.FullError) else DiskFault(f"the index: {fault}")
+    # Where there is no room for the index of its log SQLite speaks of an I/O error; nothing else ends like this one.
+    is_full = isinstance(fault, apsw.FullError) or getattr(fault, "extendedresult", 0) == apsw.SQLITE_IOERR_SHMSIZE
+    said = DiskFull("the disk is full") if is_full else DiskFault(f"the index: {fault}")
     said.__cause__ = fault
     return said
