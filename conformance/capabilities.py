@@ -33,8 +33,11 @@ CAPABILITIES: dict[str, str] = {
     "policies": "Buckets carry policies, and they are judged.",
     "presigned": "A request can be signed ahead of its time.",
     "regions": "A bucket can be put into a region, and says which.",
+    "repeated-completions": "An upload that was completed can be completed again, whatever its key holds since.",
     "second-identity": "There is a second access key, to which only policies give rights.",
-    "unknown-requests": "The protocol can ask for what a server does not offer.",
+    "single-region": "There is one region, and a bucket that is to be in another is refused.",
+    "unknown-requests": "What S3 has and a plain store does not offer can be asked for, and is refused by name.",
+    "uploads-keep-buckets": "A bucket with an upload under way in it is not removed.",
     "upload-listing": "Uploads that are under way can be listed.",
     "wire": "The bytes of requests can be written by hand.",
 }

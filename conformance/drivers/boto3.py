@@ -28,6 +28,7 @@ from conformance.targets import Keys, Off, Place, keys_of
 
 LACKS = {"bearer", "cancellation", "control-characters", "unknown-requests", "wire"}
 """What an SDK does not let its user do."""
+WEEK_SECONDS = 604_800
 
 
 @dataclass(slots=True)
@@ -104,6 +105,8 @@ class Boto3:
     def presign(self, operation: str, *, lifetime_seconds: int, at: datetime | None = None, **fields: Any) -> Link:
         if at is not None:
             raise Unsupported("boto3 signs as of now")
+        if lifetime_seconds > WEEK_SECONDS:
+            raise Unsupported("boto3 signs links by Signature Version 2, to which S3 sets no longest lifetime")
         parameters = model.to_members(model.operation(operation).input_shape, fields)
         try:
             url = self.client.generate_presigned_url(

@@ -75,7 +75,7 @@ Feature: Judging bucket policies
 
     Scenario: A missing object is told to who may list
       Given a bucket
-      And a policy lets everybody do "s3:*" on "the bucket*"
+      And a policy lets everybody do "s3:*" on "the bucket, the bucket/*"
       And I am anonymous
       When I read "nothing-here"
       Then it is refused with NoSuchKey
@@ -283,7 +283,7 @@ Feature: Judging bucket policies
 
     Scenario: The owner can take off a policy that shuts everybody out
       Given a bucket
-      And a policy forbids everybody to do "s3:*" on "the bucket*"
+      And a policy forbids everybody to do "s3:*" on "the bucket, the bucket/*"
       When I remove the bucket's policy
       Then it succeeds
       And the bucket exists

@@ -1,7 +1,7 @@
 @needs.policies
 Feature: Storing bucket policies
 
-  Rule: A policy is kept word for word, and only if it says what can be meant
+  Rule: A policy is kept, and only if it says what can be meant
 
     Scenario: A policy comes back as it was given
       Given a bucket

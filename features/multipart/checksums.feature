@@ -63,4 +63,4 @@ Feature: Checking uploads in parts
       Given a bucket
       When I begin an upload of "thing" with
         | checksum algorithm | CRC31 |
-      Then it is refused with InvalidArgument
+      Then it is refused with InvalidRequest or InvalidArgument

@@ -24,6 +24,7 @@ Feature: Links signed ahead of their time
       When I follow the link
       Then I get "hello"
 
+    @needs.authentication
     Scenario: After its time
       Given a bucket
       And "greeting" holds "hello"
@@ -31,6 +32,7 @@ Feature: Links signed ahead of their time
       When I follow the link
       Then it is refused with AccessDenied
 
+    @needs.authentication
     Scenario: For another object than the one it names
       Given a bucket
       And "greeting" holds "hello"
@@ -39,6 +41,7 @@ Feature: Links signed ahead of their time
       When I follow the link with one letter of its key changed
       Then it is refused with SignatureDoesNotMatch
 
+    @needs.authentication
     Scenario: For longer than a week
       Given a bucket
       And "greeting" holds "hello"
@@ -46,6 +49,7 @@ Feature: Links signed ahead of their time
       When I follow the link
       Then it is refused with AuthorizationQueryParametersError
 
+    @needs.second-identity
     Scenario: From somebody who may not
       Given a bucket
       And "greeting" holds "hello"
