@@ -39,6 +39,20 @@ def request(method: str, port: int, path: str, body: bytes = b"", *, query: str 
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
+class _UnsignedPayload(S3SigV4Auth):  # type: ignore[misc]
+    def payload(self, request: AWSRequest) -> str:
+        return "UNSIGNED-PAYLOAD"
+
+
+def upload_head(port: int, path: str, size: int) -> bytes:
+    """The signed head of an upload of so many bytes, which are not signed and can be sent in any way."""
+    prepared = AWSRequest(method="PUT", url=f"http://127.0.0.1:{port}{path}")
+    prepared.headers["Host"] = f"127.0.0.1:{port}"
+    _UnsignedPayload(Credentials(ACCESS_KEY, SECRET_KEY), "s3", REGION).add_auth(prepared)
+    lines = [f"PUT {path} HTTP/1.1", *(f"{name}: {value}" for name, value in prepared.headers.items())]
+    return "\r\n".join([*lines, f"Content-Length: {size}"]).encode() + b"\r\n\r\n"
+
+
 class _Connection(asyncio.Protocol):
     """One keep-alive connection that sends its share, one request after the other."""
 
