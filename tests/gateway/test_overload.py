@@ -15,7 +15,7 @@ from rs3gw.gateway import Gateway
 from rs3gw.operations import OPERATIONS, Message
 
 LIST = OPERATIONS["ListBuckets"]
-KEY = Credential(access_key="key", secret_key="secret", name="owner")
+KEY = Credential(access_key="key", secret_key="secret-secret", name="owner")
 EVIDENCE = Evidence(proof=Bearer(token="nobody's"), protocol="grpc")
 
 
