@@ -100,6 +100,16 @@ class Client(Protocol):
 
     def complete(self, key: str, upload_id: str, parts: Sequence[str], *, if_none_match: str | None = None) -> str: ...
 
+    def abort(self, key: str, upload_id: str) -> None: ...
+
+    def list_uploads(self) -> Mapping[str, str]:
+        """The keys of one page, by upload."""
+        ...
+
+    def list_parts(self, key: str, upload_id: str) -> Mapping[int, str]:
+        """The ETags of one page, by number."""
+        ...
+
     def reconnect(self) -> None:
         """Ask the next on a new connection, which may be another process's."""
         ...
@@ -145,12 +155,7 @@ class Rest:
 
     def list(self, prefix: str) -> Mapping[str, str]:
         _, body = self._ask("GET", "", query=f"list-type=2&prefix={quote(prefix, safe='')}")
-        page = fromstring(body)
-        space = page.tag.rpartition("}")[0] + "}"
-        return {
-            each.findtext(f"{space}Key", ""): _bare(each.findtext(f"{space}ETag", ""))
-            for each in page.iter(f"{space}Contents")
-        }
+        return {key: _bare(etag) for key, etag in _rows_in(body, "Contents", "Key", "ETag")}
 
     def copy(self, source: str, key: str, writer: str, *, source_if_match: str) -> str:
         headers = {
@@ -182,6 +187,17 @@ class Rest:
             headers=_given({"If-None-Match": if_none_match}),
         )
         return _etag_in(body)
+
+    def abort(self, key: str, upload_id: str) -> None:
+        self._ask("DELETE", key, query=f"uploadId={upload_id}")
+
+    def list_uploads(self) -> Mapping[str, str]:
+        _, body = self._ask("GET", "", query="uploads=")
+        return dict(_rows_in(body, "Upload", "UploadId", "Key"))
+
+    def list_parts(self, key: str, upload_id: str) -> Mapping[int, str]:
+        _, body = self._ask("GET", key, query=f"uploadId={upload_id}")
+        return {int(number): _bare(etag) for number, etag in _rows_in(body, "Part", "PartNumber", "ETag")}
 
     def reconnect(self) -> None:
         if self._connection is not None:
@@ -308,6 +324,18 @@ class Grpc:
         )
         return _bare(self._ask(self._stubs.uploads.CompleteMultipartUpload, asked).etag)
 
+    def abort(self, key: str, upload_id: str) -> None:
+        asked = s3_pb2.AbortMultipartUploadRequest(bucket=self._bucket, key=key, upload_id=upload_id)
+        self._ask(self._stubs.uploads.AbortMultipartUpload, asked)
+
+    def list_uploads(self) -> Mapping[str, str]:
+        asked = s3_pb2.ListMultipartUploadsRequest(bucket=self._bucket)
+        return {each.upload_id: each.key for each in self._ask(self._stubs.uploads.ListMultipartUploads, asked).uploads}
+
+    def list_parts(self, key: str, upload_id: str) -> Mapping[int, str]:
+        asked = s3_pb2.ListPartsRequest(bucket=self._bucket, key=key, upload_id=upload_id)
+        return {each.part_number: _bare(each.etag) for each in self._ask(self._stubs.uploads.ListParts, asked).parts}
+
     def reconnect(self) -> None:
         if self._channel is not None:
             self._channel.close()
@@ -357,6 +385,13 @@ def _text_in(body: bytes, name: str) -> str:
     if found is None:
         raise ValueError(f"an answer without {name}: {body!r}")
     return found
+
+
+def _rows_in(body: bytes, row: str, left: str, right: str) -> Iterator[tuple[str, str]]:
+    """Two fields of every row of a page."""
+    page = fromstring(body)
+    space = page.tag.rpartition("}")[0] + "}"
+    return ((each.findtext(space + left, ""), each.findtext(space + right, "")) for each in page.iter(space + row))
 
 
 def _etag_in(body: bytes) -> str:
