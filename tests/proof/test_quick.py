@@ -13,8 +13,8 @@ import pytest
 
 from proof.run import Run
 
-PROOFS = ["kill"]
-"""Those that are run here: a new one adds its name."""
+PROOFS = ["overload", "kill", "histories", "rot", "full", "space"]
+"""Those that are run here; the simulation and the fuzzers have tests of their own."""
 
 
 @pytest.mark.parametrize("name", PROOFS)
