@@ -17,7 +17,20 @@ import proof
 from proof.page import write_page
 from proof.run import Disproved, Run, Scale
 
-PLUMBING = {"__main__", "run", "page", "gateway", "linearizable", "clients", "ledger", "traffic", "simulated", "programs"}
+PLUMBING = {
+    "__main__",
+    "run",
+    "page",
+    "gateway",
+    "linearizable",
+    "clients",
+    "ledger",
+    "traffic",
+    "volatile",
+    "fuse",
+    "simulated",
+    "programs",
+}
 """Modules of the package that prove nothing themselves."""
 
 

@@ -71,13 +71,17 @@ def prove(run: Run) -> None:
             run.must(not findings, findings.worst if findings else "")
         left = leftovers(root)
     run.must(not left.faults, "; ".join(left.faults[:3]))
-    run.figure(
-        "rounds", done, note=", ".join(f"{count} killed while {moment}" for moment, count in tally.kills.items())
-    )
+    killed = ", ".join(f"{count} killed while {moment}" for moment, count in tally.kills.items())
+    run.figure("rounds", done, note=killed)
+    leave_figures(run, traffic, tally, left)
+
+
+def leave_figures(run: Run, traffic: Traffic, tally: Tally, left: Leftovers) -> None:
+    """What became of the writes, and what a restart costs; nothing was found amiss."""
     acknowledged = traffic.acknowledged
     by_protocol = ", ".join(f"{count:,} over {protocol}" for protocol, count in sorted(acknowledged.items()))
-    run.figure("writes acknowledged", sum(acknowledged.values()), note=by_protocol)
-    run.figure("writes in flight at a kill", tally.in_flight)
+    run.figure("writes acknowledged", acknowledged.total(), note=by_protocol)
+    run.figure("writes in flight at the end of a round", tally.in_flight)
     run.figure("lost", 0)
     run.figure("wrong", 0)
     run.figure("restart, p50", tally.restart(0.5), "s", note="from the start of the process to its first answer")
@@ -85,9 +89,7 @@ def prove(run: Run) -> None:
     run.figure("bytes left over", left.unnamed_bytes, note=f"{left.files} files of {left.file_bytes:,} bytes are named")
 
 
-def _round(
-    run: Run, gateway: Gateway, moment: Moment, traffic: Traffic, tally: Tally, numbers: random.Random
-) -> None:
+def _round(run: Run, gateway: Gateway, moment: Moment, traffic: Traffic, tally: Tally, numbers: random.Random) -> None:
     """Start over what the last kill left, audit, load, kill."""
     if moment == "starting":
         _kill_while_starting(gateway, numbers.uniform(0.05, 0.6))
