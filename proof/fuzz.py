@@ -19,7 +19,7 @@ import time
 from proof.run import Run
 from tests.fuzz import targets
 
-QUICK_SECONDS, FULL_SECONDS = 1, 60
+QUICK_SECONDS, FULL_SECONDS = 1, 30
 QUICK_TARGETS = 4
 """How many of the targets a quick run has time for; the seed chooses."""
 START_SECONDS = 60
