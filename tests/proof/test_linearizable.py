@@ -288,7 +288,7 @@ def test_a_single_impossible_answer_among_overlapping_calls_is_found(numbers, cl
 
 
 def test_five_thousand_operations_take_seconds():
-    numbers = random.Random(5)  # noqa: S311
+    numbers = random.Random(5)
     history = [
         each for key in range(5) for each in simulate(numbers, 1000, clients=6, key=f"key-{key}", lost_share=0.003)
     ]
