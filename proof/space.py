@@ -68,7 +68,8 @@ def prove(run: Run) -> None:
         left, swept = 0, 0.0
         gateway.start()
         Rest(gateway, BUCKET).create_bucket()
-        with _sampled(root, samples):
+        began = time.monotonic()
+        with _sampled(root, samples, began):
             for number in range(rounds):
                 run.progress(number, rounds, "rounds")
                 asked += _write(run, gateway, number)
@@ -76,20 +77,22 @@ def prove(run: Run) -> None:
                 gateway.start()
                 swept = max(swept, _await_sweep(run, root))
                 _judge_counts(run, root)
-            gateway.stop()
-            used, index = _index_pages(root)
-            run.figure("live bytes", _live(root) / MIB, "MiB", "in blobs, after the last round")
-            run.figure("bytes of blobs on the disk", sum(_files(root).values()) / MIB, "MiB")
-            run.figure("index in use", used / MIB, "MiB")
-            run.figure("index on the disk", index / MIB, "MiB", "after a stop, which folds its log into it")
-            run.must(index <= used * 4 / 3 + INDEX_SLACK_BYTES, f"the index takes {index} bytes for {used}")
+        gateway.stop()
+        used, index = _index_pages(root)
+        run.figure("live bytes", _live(root) / MIB, "MiB", "in blobs, after the last round")
+        run.figure("bytes of blobs on the disk", sum(_files(root).values()) / MIB, "MiB")
+        run.figure("index in use", used / MIB, "MiB")
+        run.figure("index on the disk", index / MIB, "MiB", "after a stop, which folds its log into it")
+        run.must(index <= used * 4 / 3 + INDEX_SLACK_BYTES, f"the index takes {index} bytes for {used}")
 
-            gateway.start()
+        gateway.start()
+        with _sampled(root, samples, began):
             _swell(run, gateway)
             _empty(gateway)
             _await_sweep(run, root)
             run.must(not _files(root), "blobs are left where every object is deleted")
-            gateway.stop()
+        # Nobody else may look at the index now: only the last one to let go of it folds its log into it.
+        gateway.stop()
         used, index = _index_pages(root)
         run.figure("index when all is deleted", index / MIB, "MiB")
         run.must(index <= used * 4 / 3 + INDEX_SLACK_BYTES, f"the empty index takes {index} bytes")
@@ -258,10 +261,9 @@ def _index_pages(root: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def _sampled(root: Path, samples: list[Sample]) -> Iterator[None]:
+def _sampled(root: Path, samples: list[Sample], began: float) -> Iterator[None]:
     """Look at the root a few times a second meanwhile."""
     ended = threading.Event()
-    began = time.monotonic()
 
     def size(name: str) -> int:
         path = root / name
@@ -286,6 +288,8 @@ WIDTH, HEIGHT, MARGIN = 720, 260, 48
 
 def plot(samples: Sequence[Sample]) -> str:
     """What is live and what is on the disk over time, as SVG."""
+    # More than one point a pixel shows nothing more.
+    samples = samples[:: max(1, len(samples) // (WIDTH - 2 * MARGIN))]
     seconds = max(each.seconds for each in samples)
     most = max(each.blobs + each.index + each.log for each in samples)
 
@@ -312,6 +316,6 @@ def plot(samples: Sequence[Sample]) -> str:
         f'<text x="{WIDTH - MARGIN}" y="{HEIGHT - MARGIN + 18}" text-anchor="end">{seconds:.0f} s</text>'
     )
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="-16 0 {WIDTH} {HEIGHT}" '
         f'font-family="sans-serif" font-size="12" fill="#555">\n{axis}\n' + "\n".join(lines) + "\n</svg>\n"
     )
