@@ -338,7 +338,7 @@ class Findings:
 
     @property
     def worst(self) -> str:
-        return (self.wrong + self.lost)[0]
+        return (self.lost + self.wrong)[0]
 
     def __bool__(self) -> bool:
         return bool(self.lost or self.wrong)
@@ -362,7 +362,12 @@ def audit(gateway: Gateway, ledger: Ledger) -> Findings:
             listed = dict(speaker.list(PREFIX))
             findings.hold(lambda listed=listed: ledger.settle_keys(listed))  # type: ignore[misc]
     except (Refused, Unanswered, Unasked) as fault:
-        findings.note(Fault("wrong", f"an audit was not answered: {fault!r}"))
+        if not (isinstance(fault, Refused) and fault.code == "NoSuchBucket"):
+            findings.note(Fault("wrong", f"an audit was not answered: {fault!r}"))
+            return findings
+        findings.note(Fault("lost", "the bucket is gone"))
+        for key in KEYS:
+            findings.hold(lambda key=key: ledger.settle(key, None))  # type: ignore[misc]
     finally:
         for speaker in speakers:
             speaker.reconnect()
