@@ -41,6 +41,7 @@ def _options(parser: LocustArgumentParser, **_: Any) -> None:
     add("--mix", choices=sorted(MIXES), default="small-objects", env_var="LOAD_MIX", help="What users do")
     add("--shape", choices=sorted(SHAPES), default="ramp", env_var="LOAD_SHAPE", help="How their number goes")
     add("--seconds", type=float, default=60.0, env_var="LOAD_SECONDS", help="How long it takes in all")
+    add("--least", type=int, default=0, env_var="LOAD_LEAST", help="End once each protocol was asked so often")
     add("--peak", type=int, default=16, env_var="LOAD_PEAK", help="How many users there are at most")
     add("--grpc", default="", env_var="LOAD_GRPC", help="host:port of gRPC; without it all users speak REST")
     add("--bucket", default="loadtest", env_var="LOAD_BUCKET", help="The bucket to work in; it is made")
@@ -61,10 +62,18 @@ class Shape(LoadTestShape):
         options = asked(self.runner.environment)
         seconds, peak = min(options.seconds, MAX_SECONDS), min(options.peak, MAX_PEAK)
         now = self.get_run_time()  # type: ignore[no-untyped-call]
-        if now >= seconds:
+        if now >= seconds or (options.least and self._asked(options) >= options.least):
             return None
         users = SHAPES[options.shape](now, seconds, peak)
         return users, float(peak), [RestUser, GrpcUser] if options.grpc else [RestUser]
+
+    def _asked(self, options: Any) -> int:
+        """How often the protocol was asked that was asked least."""
+        assert self.runner is not None
+        counts = {"REST": 0, "gRPC": 0} if options.grpc else {"REST": 0}
+        for (_, protocol), entry in self.runner.stats.entries.items():
+            counts[protocol] += entry.num_requests - entry.num_failures
+        return min(counts.values())
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]

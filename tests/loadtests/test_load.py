@@ -78,7 +78,8 @@ def run(mix: str, *more: str, thresholds: Path = BOUNDS) -> subprocess.Completed
     """A short load of a gateway of its own."""
     command = [sys.executable, "-m", "loadtests.own", sys.executable, "-m", "locust"]
     command += ["-f", "loadtests/locustfile.py", "--headless", "--only-summary", "--shape", "soak", "--peak", "4"]
-    command += ["--seconds", "2", "--thresholds", str(thresholds), *more]
+    # So much of each protocol, however long a busy machine takes for it.
+    command += ["--seconds", "80", "--least", "10", "--thresholds", str(thresholds), *more]
     return subprocess.run(
         command, cwd=ROOT, env=os.environ | {"LOAD_MIX": mix}, capture_output=True, text=True, timeout=90, check=False
     )

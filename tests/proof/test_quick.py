@@ -13,7 +13,7 @@ import pytest
 
 from proof.run import Run
 
-PROOFS = ["overload", "kill", "histories", "rot", "full", "space"]
+PROOFS = ["overload", "power", "kill", "histories", "rot", "full", "space"]
 """Those that are run here; the simulation and the fuzzers have tests of their own."""
 
 
