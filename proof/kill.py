@@ -81,7 +81,8 @@ def leave_figures(run: Run, traffic: Traffic, tally: Tally, left: Leftovers) -> 
     acknowledged = traffic.acknowledged
     by_protocol = ", ".join(f"{count:,} over {protocol}" for protocol, count in sorted(acknowledged.items()))
     run.figure("writes acknowledged", acknowledged.total(), note=by_protocol)
-    run.figure("writes in flight at the end of a round", tally.in_flight)
+    survived = f"{traffic.ledger.survived} keys had one of them afterwards"
+    run.figure("writes in flight at the end of a round", tally.in_flight, note=survived)
     run.figure("lost", 0)
     run.figure("wrong", 0)
     run.figure("restart, p50", tally.restart(0.5), "s", note="from the start of the process to its first answer")

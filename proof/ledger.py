@@ -89,10 +89,9 @@ class Register(Generic[Value]):
         latest = max(write.began for write in writes if write.is_certain)
         return [write.value for write in writes if write.ended >= latest]
 
-    @property
-    def open_writes(self) -> int:
-        """How many writes nobody has answered."""
-        return sum(not write.is_certain for write in self._writes)
+    def unanswered(self) -> list[Value | None]:
+        """What the writes that nobody has answered would leave here."""
+        return [write.value for write in tuple(self._writes) if not write.is_certain]
 
     @property
     def value(self) -> Value | None:
@@ -143,6 +142,8 @@ class Ledger:
     def __init__(self) -> None:
         self.objects: dict[str, Register[Stored]] = {}
         self.uploads: dict[str, Upload] = {}
+        self.survived = 0
+        """How many writes without an answer were found afterwards."""
         self._writers: dict[str, Stored] = {}
         self._unanswered_uploads: set[str] = set()
 
@@ -221,11 +222,13 @@ class Ledger:
             (upload.presence for upload in self.uploads.values() if upload.completion is None),
             (part for upload in self.uploads.values() for part in upload.parts.values()),
         )
-        return sum(register.open_writes for register in registers) + len(self._unanswered_uploads)
+        return sum(len(register.unanswered()) for register in registers) + len(self._unanswered_uploads)
 
     def settle(self, key: str, found: Stored | None) -> None:
         """An object was found, or none.  Raises Fault where that may not be."""
-        self.register(key).settle(found)
+        register = self.register(key)
+        self.survived += found in register.unanswered()
+        register.settle(found)
 
     def settle_keys(self, listed: dict[str, str]) -> None:
         """

@@ -215,7 +215,7 @@ class _Client:
             return
         upload = self._uploads.pop(self._numbers.randrange(len(self._uploads)))
         parts = [etag for _, each in sorted(upload.parts.items()) if (etag := each.value) is not None]
-        if not parts or any(each.open_writes for each in upload.parts.values()):
+        if not parts or any(each.unanswered() for each in upload.parts.values()):
             return
         body = b"".join(body_of(*self._traffic.recipes[etag]) for etag in parts)
         etag = f"{md5_of(bytes.fromhex(''.join(parts)))}-{len(parts)}"

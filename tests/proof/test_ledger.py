@@ -173,6 +173,14 @@ def test_a_reader_who_is_shown_what_nobody_wrote_is_a_fault(written):
         written.was_read("key", Stored(OLD.writer, OLD.etag, NEW.md5, OLD.size))
 
 
+@pytest.mark.parametrize(("found", "survived"), [(OLD, 0), (NEW, 1)])
+def test_what_survived_without_an_answer_is_counted(written, found, survived):
+    written.begin("key", NEW)
+    written.settle("key", found)
+
+    assert survived == written.survived
+
+
 # Listings
 
 
@@ -285,4 +293,4 @@ def test_a_settled_register_has_nothing_under_way():
     register.begin(None)
     register.settle(PRESENT)
 
-    assert 0 == register.open_writes
+    assert [] == register.unanswered()
