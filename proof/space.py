@@ -109,7 +109,7 @@ def prove(run: Run) -> None:
 
 def _write(run: Run, gateway: Gateway, number: int) -> Counter[str]:
     """One round of all writers, ended by SIGKILL; what was carried out."""
-    seconds = run.random("round", number).uniform(*((0.8, 1.6) if run.is_quick else (8, 20)))
+    seconds = run.random("round", number).uniform(*((0.6, 1.0) if run.is_quick else (8, 20)))
     with ThreadPoolExecutor(WRITERS) as pool:
         writers = [pool.submit(_writer, run, gateway, number, writer) for writer in range(WRITERS)]
         time.sleep(seconds)
@@ -165,7 +165,7 @@ def _ask(client: Client, what: str, key: str, numbers: random.Random) -> None:
 
 def _swell(run: Run, gateway: Gateway) -> None:
     """Let the index grow by many small objects, and delete them."""
-    count = run.pick(1000, 20_000)
+    count = run.pick(500, 20_000)
     keys = [f"swell/{number}" for number in range(count)]
 
     def put(writer: int) -> None:
