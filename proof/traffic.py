@@ -22,10 +22,10 @@ from proof.gateway import Gateway
 from proof.ledger import Fault, Ledger, Register, Stored, Upload, Write
 
 BUCKET, PREFIX = "survivors", "kept/"
-KEYS: Final = tuple(f"{PREFIX}{number:02}" for number in range(40))
+KEYS: Final = tuple(f"{PREFIX}{number:02}" for number in range(32))
 CLIENTS: Final = 6
 
-SIZES: Final = ((0, 0, 5), (1, 2_000, 45), (30_000, 36_000, 15), (70_000, 400_000, 27), (1_000_000, 3 * 1024**2, 8))
+SIZES: Final = ((0, 0, 6), (1, 2_000, 50), (30_000, 36_000, 20), (70_000, 400_000, 20), (1_000_000, 3 * 1024**2, 4))
 """(least bytes, most bytes, how often): among them what stands in the index, what only just does, and files."""
 
 PART_BYTES: Final = 5 * 1024**2
