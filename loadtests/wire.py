@@ -56,17 +56,27 @@ def upload_head(port: int, path: str, size: int) -> bytes:
 class _Connection(asyncio.Protocol):
     """One keep-alive connection that sends its share, one request after the other."""
 
-    def __init__(self, share: Iterator[bytes], times: list[float], done: asyncio.Future[None]) -> None:
-        self._share, self._times, self._done = share, times, done
+    def __init__(self, port: int, share: Iterator[bytes], times: list[float], done: asyncio.Future[None]) -> None:
+        self._port, self._share, self._times, self._done = port, share, times, done
         self._buffer = b""
         self._left = 0
         self._began = 0.0
+        self._is_chunked = self._closes = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         self._next()
 
     def _next(self) -> None:
+        if self._closes:
+            # There are servers that close after every answer: that they do is part of what they cost.
+            self._transport.close()
+            again = asyncio.get_running_loop().create_connection(
+                lambda: _Connection(self._port, self._share, self._times, self._done), "127.0.0.1", self._port
+            )
+            connecting = asyncio.ensure_future(again)
+            self._done.add_done_callback(lambda done: connecting.cancel())
+            return
         wire = next(self._share, None)
         if wire is None:
             self._transport.close()
@@ -84,7 +94,10 @@ class _Connection(asyncio.Protocol):
             self._done.set_exception(fault)
 
     def data_received(self, data: bytes) -> None:
-        if self._left:
+        if self._is_chunked:
+            self._buffer = (self._buffer + data)[-5:]
+            self._left = 0 if self._buffer == b"0\r\n\r\n" else 1
+        elif self._left:
             self._left -= len(data)
         else:
             self._buffer += data
@@ -99,14 +112,19 @@ class _Connection(asyncio.Protocol):
             at = head.find(b"content-length: ")
             length = int(head[at + 16 :].partition(b"\r\n")[0]) if at >= 0 else 0
             self._left = length - (len(self._buffer) - end - 4)
+            self._closes = b"\r\nconnection: close" in head
+            self._is_chunked = b"\r\ntransfer-encoding: chunked" in head
+            if self._is_chunked:
+                self._left = 0 if self._buffer.endswith(b"\r\n0\r\n\r\n") else 1
             self._buffer = b""
         if self._left <= 0:
-            self._left = 0
+            self._left, self._buffer, self._is_chunked = 0, b"", False
             self._times.append(time.perf_counter() - self._began)
             self._next()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._finish(exc or ConnectionError("the gateway closed the connection"))
+        if not self._closes:
+            self._finish(exc or ConnectionError("the server closed the connection"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +154,6 @@ async def send(port: int, requests: Sequence[bytes], *, connections: int) -> Loa
     for _ in range(connections):
         done: asyncio.Future[None] = loop.create_future()
         waiting.append(done)
-        await loop.create_connection(lambda done=done: _Connection(shared, times, done), "127.0.0.1", port)  # type: ignore[misc]
+        await loop.create_connection(lambda done=done: _Connection(port, shared, times, done), "127.0.0.1", port)  # type: ignore[misc]
     await asyncio.gather(*waiting)
     return Load(seconds=time.perf_counter() - began, times=times)
