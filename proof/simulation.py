@@ -298,7 +298,7 @@ def fail(seed: int, fault: Fault, first: int, last: int) -> int:
 
 def prove(run: Run) -> None:
     """Programs, losses of power and faults, as many as the scale says."""
-    programs_run = run.pick(3, 60)
+    programs_run = run.pick(3, 40)
     operations = calls = points = faults = 0
     for number in range(programs_run):
         seed = run.seed + number
