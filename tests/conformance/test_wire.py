@@ -116,6 +116,7 @@ ANSWERED = Raw(status=404, headers={"etag": '"abc"'}, body=b"<Error><Code>NoSuch
     [
         {"status": 404},
         {"status": [400, 404], "code": "NoSuchKey"},
+        {"status": 404, "code": ["NoSuchBucket", "NoSuchKey"]},
         {"status": 404, "headers": {"ETag": '"[a-c]+"', "X-None": ""}, "contains": "NoSuch", "continued": False},
     ],
 )
@@ -129,6 +130,7 @@ def test_an_answer_that_is_as_the_row_says_holds(expected):
         {},
         {"status": [200, 204]},
         {"status": 404, "code": "NoSuchBucket"},
+        {"status": 404, "code": ["NoSuchBucket", "NoSuchUpload"]},
         {"status": 404, "headers": {"ETag": "abc"}},
         {"status": 404, "headers": {"ETag": ""}},
         {"status": 404, "headers": {"Date": ".*"}},
