@@ -8,12 +8,14 @@ off what a product does not offer; a driver says what its protocol cannot ask.  
 from __future__ import annotations
 
 CAPABILITIES: dict[str, str] = {
+    "actual-size": "A range beyond the end is refused with the size that it went beyond.",
     "anonymous": "Requests without credentials are told apart from signed ones.",
     "authentication": "Signatures are verified, and a wrong one is refused.",
     "bearer": "An access key can be shown as a bearer token.",
     "bucket-tagging": "Buckets carry tags.",
     "cancellation": "An upload can be broken off midway.",
     "checksums": "Checksums that a client sends are verified, stored and given back.",
+    "climbing-keys": "A key may begin with more dots than it has folders to leave: it is text, and no path.",
     "conditional-copies": "A copy can depend on what its source is.",
     "conditional-deletes": "A delete can insist on the ETag of what it removes.",
     "conditional-reads": "A read can depend on an ETag or a time.",
@@ -28,17 +30,20 @@ CAPABILITIES: dict[str, str] = {
     "object-tagging": "Objects carry tags.",
     "old-listing": "Objects can be listed in the first form of the listing.",
     "other-protocol": "The target speaks a second protocol over the same objects.",
+    "ordered-buckets": "The list of buckets is in the order of their names.",
     "part-numbers": "One part of an object can be read by its number.",
     "plain-connection": "The connection to the target is not encrypted.",
     "policies": "Buckets carry policies, and they are judged.",
     "presigned": "A request can be signed ahead of its time.",
     "regions": "A bucket can be put into a region, and says which.",
+    "repeated-buckets": "Making a bucket that one has is no fault, as in us-east-1; S3's other regions refuse it.",
     "repeated-completions": "An upload that was completed can be completed again, whatever its key holds since.",
     "second-identity": "There is a second access key, to which only policies give rights.",
     "single-region": "There is one region, and a bucket that is to be in another is refused.",
     "unknown-requests": "What S3 has and a plain store does not offer can be asked for, and is refused by name.",
     "uploads-keep-buckets": "A bucket with an upload under way in it is not removed.",
     "upload-listing": "Uploads that are under way can be listed.",
+    "version-4-only": "Requests are signed by Signature Version 4, and Version 2 is refused.",
     "wire": "The bytes of requests can be written by hand.",
 }
 

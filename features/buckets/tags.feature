@@ -55,7 +55,7 @@ Feature: Tagging buckets
     Scenario: Fifty-one are too many
       Given a bucket
       When I tag the bucket with 51 tags
-      Then it is refused with InvalidTag
+      Then it is refused with InvalidTag or BadRequest
 
     Scenario: Two tags cannot have the same key
       Given a bucket

@@ -17,6 +17,7 @@ def test_an_error_looks_as_the_other_table_says(code):
 
 def test_the_suite_knows_no_code_that_nobody_answers():
     assert set(codes.CODES) == set(TABLE)
+    assert not codes.OTHERS.keys() & TABLE.keys()
 
 
 def test_a_code_that_nobody_knows_is_no_expectation():
