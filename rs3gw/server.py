@@ -277,6 +277,8 @@ async def rpc_server(settings: Settings, gateway: Gateway, *, is_shared: bool) -
         max_message_bytes=settings.grpc_max_message_size,
         chunk_bytes=settings.grpc_chunk_size,
         idle_seconds=settings.body_idle_seconds,
+        header_seconds=settings.header_seconds,
+        max_connections=settings.max_connections,
         shares_port=is_shared,
     )
     try:

@@ -138,7 +138,11 @@ class Settings:
     grpc_tls_cert: Path | None = _setting(None, _READABLE, "The certificate chain of gRPC, PEM.")
     grpc_tls_key: Path | None = _setting(None, _READABLE, "Its private key, PEM.")
 
-    max_connections: int = _setting(4096, click.IntRange(1), "REST connections at once; one more is told to slow down.")
+    max_connections: int = _setting(
+        4096,
+        click.IntRange(1),
+        "Connections at once, on each protocol; one more is told to slow down, or closed by gRPC.",
+    )
     max_requests: int = _setting(
         512, click.IntRange(1), "Calls at once, on both protocols together; one more is told to slow down."
     )
@@ -148,7 +152,9 @@ class Settings:
         20.0, click.FloatRange(0.1), "How long the headers of a request may take to arrive."
     )
     body_idle_seconds: float = _setting(
-        60.0, click.FloatRange(0.1), "How long a client that is sending a body may be silent."
+        60.0,
+        click.FloatRange(0.1),
+        "How long a client may send nothing of a body that is waited for, or take nothing of its answer.",
     )
     keep_alive_seconds: int = _setting(75, click.IntRange(1), "How long an idle connection is kept.")
     drain_seconds: float = _setting(

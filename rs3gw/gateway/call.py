@@ -118,7 +118,8 @@ class Gateway:
     """
     Every operation over one engine, for callers of one authority; at most ``max_requests`` at once.
 
-    One more is refused with SlowDown, on either protocol.
+    One more is refused with SlowDown, on either protocol.  Callers without credentials have half of them and no more:
+    nobody can keep the owner out without a key.
     """
 
     def __init__(
@@ -136,6 +137,8 @@ class Gateway:
         self.max_requests = max_requests
         self.under_way = 0
         """Calls that have begun and whose last byte has not been sent."""
+        self.strangers = 0
+        """Those among them whose callers have no credentials."""
         self.authority = authority
         self.clock = clock
         self.entropy = entropy
@@ -192,7 +195,7 @@ class _Performance:
     A class and not an asynchronous generator, which on its loop costs as much as a small read does (15 µs).
     """
 
-    __slots__ = ("_asked", "_evidence", "_gateway", "_operation", "_output", "_read", "_seen")
+    __slots__ = ("_asked", "_evidence", "_gateway", "_is_strange", "_operation", "_output", "_read", "_seen")
 
     def __init__(
         self,
@@ -204,6 +207,7 @@ class _Performance:
     ) -> None:
         self._gateway, self._operation, self._evidence, self._read = gateway, operation, evidence, read
         self._seen = gateway.observe(operation.name, evidence.protocol, request_id)
+        self._is_strange = False
         self._asked: Message | None = None
         self._output: Message | None = None
 
@@ -215,7 +219,12 @@ class _Performance:
             if gateway.under_way > gateway.max_requests:
                 # Said before anything is verified or read: that is what there is too much of.
                 raise SlowDown()
-            identity = self._gateway.authority.identify(self._evidence)
+            identity = gateway.authority.identify(self._evidence)
+            if identity.access_key is None:
+                self._is_strange = True
+                gateway.strangers += 1
+                if 2 * gateway.strangers > gateway.max_requests + 1:
+                    raise SlowDown()
             if observation is not None:
                 observation.identified(identity.name)
             self._asked = asked = await self._read(identity)
@@ -229,6 +238,7 @@ class _Performance:
         self, kind: type[BaseException] | None, fault: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._gateway.under_way -= 1
+        self._gateway.strangers -= self._is_strange
         try:
             try:
                 await _let_go(self._output)

@@ -32,8 +32,9 @@ class Refused(Exception):
 class SyncCall:
     """A call of grpc_testing as the servicers see it."""
 
-    def __init__(self, context: Any) -> None:
+    def __init__(self, context: Any, asked: Proto | None = None) -> None:
         self._context = context
+        self._asked = asked
         self.written: list[bytes] = []
 
     def metadata(self) -> Sequence[tuple[str, str | bytes]]:
@@ -46,6 +47,9 @@ class SyncCall:
         if not self._context.is_active():
             raise asyncio.CancelledError
         self._context.send_initial_metadata(tuple(metadata))
+
+    async def read(self) -> bytes | None:
+        return None if self._asked is None else self._asked.SerializeToString()
 
     async def write(self, wire: bytes) -> None:
         self.written.append(wire)
@@ -95,14 +99,14 @@ def _method(servicer: Servicer, rpc: Rpc, loop: asyncio.AbstractEventLoop) -> Ca
     if rpc.descriptor.server_streaming:
 
         def download(request: Proto, context: Any) -> Iterator[Proto]:
-            call = SyncCall(context)
-            run(servicer.download(rpc, request.SerializeToString(), call), context)
+            call = SyncCall(context, request)
+            run(servicer.download(rpc, call), context)
             yield from map(rpc.response.FromString, call.written)
 
         return download
 
     def unary(request: Proto, context: Any) -> Any:
-        answer = run(servicer.unary(rpc, request.SerializeToString(), SyncCall(context)), context)
+        answer = run(servicer.unary(rpc, SyncCall(context, request)), context)
         return rpc.response() if answer is None else answer
 
     return unary

@@ -5,6 +5,7 @@ The gRPC listener: the three services, health and reflection on grpc.aio, with b
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +19,16 @@ from rs3gw.gateway import Gateway
 from rs3gw.rpc import faults
 from rs3gw.rpc.servicers import RPCS, SERVICES, Rpc, Servicer
 
+log = logging.getLogger("rs3gw.rpc")
+
 MAX_CALLS = 4096
-"""Calls at once; one more is answered RESOURCE_EXHAUSTED by grpc itself."""
+"""Calls at once, with those whose answer nobody takes; one more is answered RESOURCE_EXHAUSTED by grpc itself."""
+MAX_CONNECTION_CALLS = 1024
+"""Calls at once on one connection; a client that has more keeps them until others have ended, as HTTP/2 has it."""
 MAX_CALL_METADATA_BYTES = 16 * 1024
 KEEPALIVE_MILLISECONDS = 60_000
+IDLE_CONNECTION_MILLISECONDS = 300_000
+"""How long a connection without a call is kept; who comes back later makes a new one."""
 MIN_PING_MILLISECONDS = 10_000
 """A client may ping this often; more often is a flood."""
 
@@ -49,10 +56,11 @@ class TLSFiles:
 class Call:
     """A call of grpc.aio as the servicers see it."""
 
-    __slots__ = ("_context",)
+    __slots__ = ("_context", "_idle_seconds")
 
-    def __init__(self, context: grpc.aio.ServicerContext[Any, Any]) -> None:
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], idle_seconds: float) -> None:
         self._context = context
+        self._idle_seconds = idle_seconds
 
     def metadata(self) -> Sequence[tuple[str, str | bytes]]:
         return tuple(self._context.invocation_metadata() or ())
@@ -66,8 +74,19 @@ class Call:
         except Exception as fault:  # grpc names no class for it: the batch failed, because the stream is reset
             raise asyncio.CancelledError from fault
 
+    async def read(self) -> bytes | None:
+        wire = await self._context.read()
+        return wire if isinstance(wire, bytes) else None  # else grpc's mark of the end
+
     async def write(self, wire: bytes) -> None:
-        await self._context.write(wire)
+        try:
+            async with asyncio.timeout(self._idle_seconds):
+                await self._context.write(wire)
+        except TimeoutError as fault:
+            # Nothing more can be said on a stream that is stuck, and grpc.aio has no way to reset one: the message
+            # that waits in it goes when the client does.  What the call held of ours is given up now.
+            log.info("a client took nothing of its answer for %g s", self._idle_seconds)
+            raise asyncio.CancelledError from fault
 
     async def refuse(self, fault: S3Error) -> NoReturn:
         await self._context.abort(faults.code(fault), faults.sentence(fault), faults.trailing(fault))
@@ -81,7 +100,7 @@ class _Elsewhere(grpc.GenericRpcHandler):  # type: ignore[type-arg]
             return None
 
         async def refuse(wires: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
-            await Call(context).refuse(NotImplementedHere(message=f"There is no {details.method} here."))
+            await Call(context, 0).refuse(NotImplementedHere(message=f"There is no {details.method} here."))
 
         return grpc.stream_stream_rpc_method_handler(refuse)
 
@@ -91,7 +110,8 @@ class Server:
     A gRPC server over a gateway, started and stopped once.
 
     ``chunk_bytes`` is the most of an object that one message of a download carries; it is less where messages are
-    limited to less.  ``idle_seconds`` is how long a client that is sending may be silent.  ``shares_port``: other
+    limited to less.  ``idle_seconds`` is how long a client that is sending may be silent, or take nothing of what it
+    is sent; ``header_seconds`` how long a new connection has to say that it speaks HTTP/2.  ``shares_port``: other
     processes listen on the same port.
     """
 
@@ -104,6 +124,8 @@ class Server:
         max_message_bytes: int = 64 * 1024**2,
         chunk_bytes: int = 64 * 1024,
         idle_seconds: float = 60.0,
+        header_seconds: float = 20.0,
+        max_connections: int = 4096,
         shares_port: bool = False,
     ) -> None:
         self._address = address
@@ -118,6 +140,10 @@ class Server:
             ("grpc.max_receive_message_length", max_message_bytes),
             ("grpc.max_send_message_length", max_message_bytes),
             ("grpc.max_metadata_size", MAX_CALL_METADATA_BYTES),
+            ("grpc.max_concurrent_streams", MAX_CONNECTION_CALLS),
+            ("grpc.max_allowed_incoming_connections", max_connections),
+            ("grpc.server_handshake_timeout_ms", round(header_seconds * 1000)),
+            ("grpc.max_connection_idle_ms", IDLE_CONNECTION_MILLISECONDS),
             ("grpc.keepalive_time_ms", KEEPALIVE_MILLISECONDS),
             ("grpc.http2.min_ping_interval_without_data_ms", MIN_PING_MILLISECONDS),
             ("grpc.keepalive_permit_without_calls", 1),
@@ -160,25 +186,26 @@ class Server:
         await self._server.stop(drain_seconds)
 
     def _handler(self, rpc: Rpc) -> grpc.RpcMethodHandler[Any, Any]:
-        servicer = self._servicer
+        servicer, idle_seconds = self._servicer, self._servicer.idle_seconds
         serialize = rpc.response.SerializeToString
 
         # Requests come as bytes and are parsed in the servicer: what is no message is the client's fault, and grpc
-        # would call it INTERNAL.
+        # would call it INTERNAL.  Every method takes a stream, for grpc receives a single message by itself, however
+        # large and however slow, before anybody is asked whose it is.
         if rpc.descriptor.client_streaming:
 
             async def upload(wires: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> Proto:
-                return await servicer.upload(rpc, wires, Call(context))
+                return await servicer.upload(rpc, wires, Call(context, idle_seconds))
 
             return grpc.stream_unary_rpc_method_handler(upload, response_serializer=serialize)
         if rpc.descriptor.server_streaming:
 
-            async def download(wire: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-                await servicer.download(rpc, wire, Call(context))
+            async def download(wires: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
+                await servicer.download(rpc, Call(context, idle_seconds))
 
-            return grpc.unary_stream_rpc_method_handler(download)
+            return grpc.stream_stream_rpc_method_handler(download)
 
-        async def unary(wire: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> Proto:
-            return await servicer.unary(rpc, wire, Call(context))
+        async def unary(wires: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> Proto:
+            return await servicer.unary(rpc, Call(context, idle_seconds))
 
-        return grpc.unary_unary_rpc_method_handler(unary, response_serializer=serialize)
+        return grpc.stream_unary_rpc_method_handler(unary, response_serializer=serialize)

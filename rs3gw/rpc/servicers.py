@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message as Proto
@@ -35,6 +35,11 @@ SERVICES: tuple[ServiceDescriptor, ...] = (
 )
 
 REQUEST_ID = "x-amz-request-id"
+
+ANONYMOUS_ARRIVALS: Final = 4
+"""How many first messages of callers without credentials are received at once; the others wait for their turn."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +82,15 @@ class Exchange(Protocol):
     async def begin(self, metadata: Sequence[tuple[str, str]]) -> None:
         """Send the initial metadata.  Raises CancelledError where the client is gone."""
 
+    async def read(self) -> bytes | None:
+        """The one message of a call whose client sends one, or None where the client sent none."""
+
     async def write(self, wire: bytes) -> None:
-        """Send one message of a stream, by its bytes, waiting while the client is slow."""
+        """
+        Send one message of a stream, by its bytes, waiting while the client is slow.
+
+        Raises CancelledError where the client takes nothing for too long.
+        """
 
     async def refuse(self, fault: S3Error) -> NoReturn:
         """End the call with a status."""
@@ -92,14 +104,18 @@ class Servicer:
     chunk_bytes: int = 64 * 1024
     idle_seconds: float = 60.0
     is_secure: bool = False
+    strangers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANONYMOUS_ARRIVALS))
 
-    async def unary(self, rpc: Rpc, wire: bytes, exchange: Exchange) -> Proto:
+    async def unary(self, rpc: Rpc, exchange: Exchange) -> Proto:
         """A message in, a message out."""
         request_id = await self._begin(exchange)
         try:
             shown = evidence.gather(rpc.path, exchange.metadata(), exchange.peer(), secure=self.is_secure)
 
             async def read(identity: Identity) -> Message:
+                wire = await self._arrival(identity, exchange.read)
+                if wire is None:
+                    raise InvalidRequest(message="A call has a message: the one that says what is asked for.")
                 return rpc.operation.input.of(codec.read(rpc.operation.input, codec.parse(rpc.request, wire)))
 
             async with self.gateway.perform(rpc.operation, shown, read, request_id=request_id) as output:
@@ -120,7 +136,7 @@ class Servicer:
 
             async def read(identity: Identity) -> Message:
                 body = Upload(rpc.request, wires, opening, self.idle_seconds)
-                values = codec.read(rpc.operation.input, await body.first())
+                values = codec.read(rpc.operation.input, await self._arrival(identity, body.first))
                 values["body"] = body
                 return rpc.operation.input.of(values)
 
@@ -130,13 +146,16 @@ class Servicer:
             await opening.begin()
             await self._refuse(fault, exchange, request_id)
 
-    async def download(self, rpc: Rpc, wire: bytes, exchange: Exchange) -> None:
+    async def download(self, rpc: Rpc, exchange: Exchange) -> None:
         """A message in, a stream of messages out: what is known in the first, bytes in all of them."""
         request_id = await self._begin(exchange)
         try:
             shown = evidence.gather(rpc.path, exchange.metadata(), exchange.peer(), secure=self.is_secure)
 
             async def read(identity: Identity) -> Message:
+                wire = await self._arrival(identity, exchange.read)
+                if wire is None:
+                    raise InvalidRequest(message="A call has a message: the one that says what is asked for.")
                 return rpc.operation.input.of(codec.read(rpc.operation.input, codec.parse(rpc.request, wire)))
 
             async with self.gateway.perform(rpc.operation, shown, read, request_id=request_id) as output:
@@ -154,6 +173,22 @@ class Servicer:
                     await exchange.write(known)
         except Exception as fault:  # whatever it is, a client hears of it what it may
             await self._refuse(fault, exchange, request_id)
+
+    async def _arrival(self, identity: Identity, first: Callable[[], Awaitable[T]]) -> T:
+        """
+        The first message of a caller who is known, in the time that there is for it.
+
+        grpc holds a message until it is whole, and a stranger's may be as large as anybody's: few of them arrive at
+        once.  Raises RequestTimeout.
+        """
+        try:
+            async with asyncio.timeout(self.idle_seconds):
+                if not identity.is_anonymous:
+                    return await first()
+                async with self.strangers:
+                    return await first()
+        except TimeoutError as fault:
+            raise RequestTimeout() from fault
 
     def _request_id(self) -> str:
         return self.gateway.entropy.token(8).hex().upper()

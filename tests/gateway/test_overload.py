@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from rs3gw.auth.credentials import Authority, Credential
-from rs3gw.auth.evidence import Bearer, Evidence
+from rs3gw.auth.evidence import Anonymous, Bearer, Evidence
 from rs3gw.engine.memory import Memory
 from rs3gw.engine.world import SystemClock, SystemEntropy
 from rs3gw.errors import InvalidToken, SlowDown
@@ -66,3 +66,32 @@ async def test_calls_are_counted_until_they_have_ended_however_they_end(gateway)
     await asyncio.gather(*calls, return_exceptions=True)
 
     assert gateway.under_way == 0
+
+
+async def test_strangers_have_half_of_the_places(gateway):
+    """Whoever has no key cannot keep out those who have one."""
+    gateway.max_requests = 4
+    anonymous = Evidence(proof=Anonymous(), protocol="grpc")
+    owner = Evidence(proof=Bearer(token=gateway.authority._tokens["key"]), protocol="grpc")
+
+    async def stuck(identity: object) -> Message:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def call(evidence: Evidence) -> None:
+        async with gateway.perform(LIST, evidence, stuck):
+            pass
+
+    calls = [asyncio.ensure_future(call(anonymous)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(SlowDown):
+        await call(anonymous)
+    calls.append(asyncio.ensure_future(call(owner)))
+    await asyncio.sleep(0)
+
+    assert not any(each.done() for each in calls)
+    assert (gateway.under_way, gateway.strangers) == (3, 2)
+    for each in calls:
+        each.cancel()
+    await asyncio.gather(*calls, return_exceptions=True)
+    assert (gateway.under_way, gateway.strangers) == (0, 0)
