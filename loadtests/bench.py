@@ -1,386 +1,163 @@
 """
-What rs3gw has to reach, measured in one run: ``python -m loadtests.bench``.
+How fast, at what cost, and against what limits: ``python -m loadtests.bench [SUITE …]``.
 
-Every figure is of a gateway in a process of its own, over loopback, with the durability that its row names; the
-client runs on the same machine and takes its share of the cores, which is said beside the figures.  Times are
-medians of single requests, one at a time; rates are of 32 connections.  The published claims stand beside ours as
-their authors published them: nobody says on which machine, or how durable.
+Every figure is of a gateway in processes of its own, over loopback, with the durability that stands beside it; the
+clients run on the same machine and take their share of the cores.  What the machine itself needs (loadtests.limits) is
+measured in the same run, and every page says what else the machine did meanwhile.
 """
 
 from __future__ import annotations
 
-import argparse
-import asyncio
-import hashlib
-import os
-import platform
-import statistics
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
 from pathlib import Path
 
-import grpc
-import uvloop
+import click
 
-from loadtests import stubs
-from loadtests.gateway import ACCESS_KEY, SECRET_KEY, Running, running
-from loadtests.seed import fill
-from loadtests.wire import request, send
-from rs3gw import __version__
+from loadtests import limits
+from loadtests.page import Page
+from loadtests.setting import Setting
+from loadtests.suites import compare, end_to_end, operations, reach, scale, serialisation, start
+from loadtests.surroundings import Watch
 
-MIB = 1024**2
-CONNECTIONS = 32
-BUCKET = "bench"
+SUITES: dict[str, Callable[[Setting], Page]] = {
+    "reach": reach.measure,
+    "operations": operations.measure,
+    "serialisation": serialisation.measure,
+    "end-to-end": end_to_end.measure,
+    "scale": scale.measure,
+    "start": start.measure,
+}
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A line of the table."""
-
-    work: str
-    measured: float
-    unit: str
-    reach: float
-    claim: float | None = None
-    more_is_better: bool = False
-
-    @property
-    def is_reached(self) -> bool:
-        return self.measured >= self.reach if self.more_is_better else self.measured <= self.reach
+COMMAND = "python -m loadtests.bench"
+BOTH = frozenset(("end-to-end", "compare"))
+"""They measure both durabilities, whichever is asked for."""
 
 
-def say(text: str) -> None:
-    """Progress, on standard error: the table alone is the output."""
-    print(text, file=sys.stderr, flush=True)
-
-
-def median_ms(work: Callable[[], object], *, times: int, warm: int = 3) -> float:
-    """The median time of one call in milliseconds, after a warm-up."""
-    for _ in range(warm):
-        work()
-    taken = []
-    for _ in range(times):
-        began = time.perf_counter()
-        work()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken) * 1000
-
-
-# REST --------------------------------------------------------------------------------------------------------
-
-
-def rest_times(gateway: Running, *, times: int) -> Iterator[Row]:
-    """One client, one request at a time, as the published claims are."""
-    port = gateway.rest_port
-    body = os.urandom(MIB)
-
-    async def each(wires: list[bytes]) -> float:
-        load = await send(port, wires, connections=1)
-        return load.percentile(0.5) * 1000
-
-    say("REST, one client")
-    puts = [request("PUT", port, f"/{BUCKET}/one-{number % 8}", body) for number in range(times)]
-    yield Row(work="REST PUT 1 MiB", measured=uvloop.run(each(puts)), unit="ms", reach=5, claim=15.2)
-    gets = [request("GET", port, f"/{BUCKET}/one-0")] * times
-    yield Row(work="REST GET 1 MiB", measured=uvloop.run(each(gets)), unit="ms", reach=1, claim=12.8)
-    listing = [request("GET", port, f"/{BUCKET}", query="list-type=2&prefix=list%2F")] * times
-    yield Row(work="REST LIST 1000", measured=uvloop.run(each(listing)), unit="ms", reach=3, claim=45.6)
-    say("REST, multipart")
-    client = boto3_client(gateway)
-    taken = [rest_multipart(gateway, client, body * 10, count=10) for _ in range(4)]
-    yield Row(
-        work="REST multipart 100 MiB",
-        measured=statistics.median(taken[1:]) * 1000,
-        unit="ms",
-        reach=300,
-        claim=1250,
-    )
-
-
-def boto3_client(gateway: Running):  # type: ignore[no-untyped-def]
-    """The unmodified SDK, its checksums included."""
-    import boto3
-    from botocore.config import Config
-
-    return boto3.client(
-        "s3",
-        endpoint_url=gateway.url,
-        region_name="us-east-1",
-        aws_access_key_id=ACCESS_KEY,
-        aws_secret_access_key=SECRET_KEY,
-        config=Config(max_pool_connections=CONNECTIONS),
-    )
-
-
-def rest_multipart(gateway: Running, client, part: bytes, *, count: int) -> float:  # type: ignore[no-untyped-def]
+@click.command()
+@click.argument("suites", nargs=-1, type=click.Choice(list(SUITES)), metavar="[SUITE]…")
+@click.option("--out", type=click.Path(path_type=Path), default="out/benchmarks", show_default=True)
+@click.option("--quick", is_flag=True, help="Less of everything: to see that it runs.")
+@click.option("--durability", type=click.Choice(["strict", "relaxed"]), default="strict", show_default=True)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="RS3GW_WORKERS.")
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="NAME=URL",
+    help="Another S3 server on loopback, to be measured in turns with this one. Alone, it is all that is measured.",
+)
+@click.option("--note", multiple=True, help="A sentence for the comparison's page.")
+@click.option("--readme", type=click.Path(path_type=Path, exists=True), help="Put the table of reach in here, too.")
+def main(
+    suites: tuple[str, ...],
+    out: Path,
+    quick: bool,
+    durability: str,
+    workers: int,
+    against: tuple[str, ...],
+    note: tuple[str, ...],
+    readme: Path | None,
+) -> None:
     """
-    Seconds to begin an upload, send one part so many times over four connections, and complete it.
+    Measure, and write a page for each SUITE, all of them if none is named.
 
-    The parts are signed between the clock's two runs: an SDK takes longer to digest and to cut them than the gateway
-    does to store them, and would be what is measured.
+    \b
+    reach          what has to be reached, in one table
+    operations     every operation by size, protocol and clients
+    serialisation  protobuf, XML and JSON
+    end-to-end     through unmodified clients
+    scale          a million keys beside a thousand
+    start          from nothing to the first answer
     """
-    key, etag = "multipart", hashlib.md5(part, usedforsecurity=False).hexdigest()
-    began = time.perf_counter()
-    upload = client.create_multipart_upload(Bucket=BUCKET, Key=key)["UploadId"]
-    seconds = time.perf_counter() - began
-    wires = [
-        request("PUT", gateway.rest_port, f"/{BUCKET}/{key}", part, query=f"partNumber={number}&uploadId={upload}")
-        for number in range(1, count + 1)
-    ]
-    seconds += uvloop.run(send(gateway.rest_port, wires, connections=4)).seconds
-    parts = [{"PartNumber": number, "ETag": f'"{etag}"'} for number in range(1, count + 1)]
-    began = time.perf_counter()
-    client.complete_multipart_upload(Bucket=BUCKET, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
-    return seconds + time.perf_counter() - began
+    try:
+        others = dict(compare.address(each) for each in against)
+    except ValueError as fault:
+        raise click.UsageError(str(fault)) from fault
+    setting = Setting(durability=durability, workers=workers, is_quick=quick)
+    out.mkdir(parents=True, exist_ok=True)
+    times = setting.pick(20, 300)
+
+    def found_limits(setting: Setting) -> Page:
+        with setting.directory() as directory:
+            return limits.page(limits.measure(directory, times=times), times=times)
+
+    measures: dict[str, Callable[[Setting], Page]] = {"limits": found_limits}
+    measures |= {name: SUITES[name] for name in suites or (() if others else SUITES)}
+    if others:
+        measures["compare"] = lambda setting: compare.measure(setting, others, note)
+    for name, measure in measures.items():
+        setting.say(name)
+        watch = Watch()
+        page = measure(setting)
+        head = watch.head("strict and relaxed" if name in BOTH else durability, workers)
+        page.write(out / f"{name}.md", command=COMMAND, surroundings=head)
+        click.echo((out / f"{name}.md").read_text())
+        if name == "reach" and readme is not None:
+            put_into(readme, head, page)
+    write_index(out)
 
 
-def rest_rates(gateway: Running, *, count: int) -> Iterator[Row]:
-    """Small objects over 32 connections."""
-    port, body = gateway.rest_port, os.urandom(1024)
-    say(f"REST, {CONNECTIONS} connections")
-    puts = [request("PUT", port, f"/{BUCKET}/small/{number:06}", body) for number in range(count)]
-    load = uvloop.run(send(port, puts, connections=CONNECTIONS))
-    yield Row(
-        work="PUT 1 KiB, 32 connections",
-        measured=load.per_second,
-        unit="/s",
-        reach=8000,
-        more_is_better=True,
+def put_into(readme: Path, head: str, page: Page) -> None:
+    """Replace what stands between the marks of the figures."""
+    table = page.sections[0].table
+    assert table is not None
+    text = f"{head}\n\n{table.markdown()}\n\n{page.text}"
+    marked = re.sub(
+        r"(<!-- figures -->\n\n).*?(\n\n<!-- /figures -->)",
+        lambda found: found.group(1) + text + found.group(2),
+        readme.read_text(),
+        flags=re.DOTALL,
     )
-    gets = [request("GET", port, f"/{BUCKET}/small/{number % count:06}") for number in range(count)]
-    uvloop.run(send(port, gets[: count // 10], connections=CONNECTIONS))
-    load = uvloop.run(send(port, gets, connections=CONNECTIONS))
-    yield Row(work="GET 1 KiB, 32 connections", measured=load.per_second, unit="/s", reach=12000, more_is_better=True)
+    readme.write_text(marked)
 
 
-# gRPC --------------------------------------------------------------------------------------------------------
+PAGES = {
+    "limits": "what the machine itself needs, whoever stores: digests, a sync of the disk, a round trip",
+    "reach": "what the design has to reach, and whether it does",
+    "operations": "each operation by size, protocol and clients: times, rates, CPU, memory, the client's ceiling",
+    "serialisation": "protobuf beside XML and JSON: time and bytes",
+    "end-to-end": "what users of unmodified clients see: boto3 and Python's gRPC",
+    "scale": "a bucket of a million keys beside one of a thousand",
+    "start": "from nothing to the first answer, and what is held at rest",
+    "profile": "where the gateway's time goes, by layer (`python -m loadtests.profile`)",
+    "compare": "other servers beside this one, in turns (`scripts/compare`)",
+}
 
 
-@contextmanager
-def channel(gateway: Running) -> Iterator[stubs.Client]:
-    """A channel with a bearer token, as clients/python opens one."""
-    options = [("grpc.max_receive_message_length", 64 * MIB), ("grpc.max_send_message_length", 64 * MIB)]
-    with grpc.insecure_channel(gateway.target, options=options) as opened:
-        yield stubs.Client(opened, ACCESS_KEY, SECRET_KEY)
+def write_index(out: Path) -> None:
+    """The page that says what is in the others, and how each is made again."""
+    held = {name: out / f"{name}.md" for name in PAGES}
+    lines = [f"- [{name}]({path.name}): {PAGES[name]}." for name, path in held.items() if path.exists()]
+    drawn = "\n- [space.svg](space.svg): the room that a root needs and takes over time, drawn by `make proof`."
+    (out / "README.md").write_text(
+        f"<!-- Written by {COMMAND}. -->\n\n# Benchmarks\n\n"
+        + "\n".join(lines)
+        + (drawn if (out / "space.svg").exists() else "")
+        + f"""
 
+## Again
 
-def grpc_times(gateway: Running, *, times: int) -> Iterator[Row]:
-    """One client, one call at a time."""
-    body = os.urandom(MIB)
-    say("gRPC, one client")
-    with channel(gateway) as client:
-        yield Row(
-            work="gRPC PUT 1 MiB",
-            measured=median_ms(lambda: client.put(BUCKET, "rpc", body), times=times),
-            unit="ms",
-            reach=5,
-            claim=8.7,
-        )
-        yield Row(
-            work="gRPC GET 1 MiB, in messages of 64 KiB",
-            measured=median_ms(lambda: client.get(BUCKET, "rpc"), times=times),
-            unit="ms",
-            reach=1.5,
-            claim=7.3,
-        )
-        yield Row(
-            work="gRPC LIST 1000",
-            measured=median_ms(lambda: client.list(BUCKET, "list/"), times=times),
-            unit="ms",
-            reach=4,
-            claim=28.2,
-        )
-        yield Row(
-            work="gRPC multipart 100 MiB",
-            measured=median_ms(lambda: client.multipart(BUCKET, "rpc-multipart", body * 10, 10), times=3, warm=1),
-            unit="ms",
-            reach=400,
-            claim=780,
-        )
+```sh
+make bench                           # every suite, the profile, these pages and the README's table: about 20 minutes
+.venv/bin/{COMMAND} operations start # some suites, into out/benchmarks
+.venv/bin/{COMMAND} --quick          # less of everything, to see that it runs
+.venv/bin/python -m loadtests.profile         # where the time goes
+scripts/compare                               # beside SeaweedFS and moto
+```
 
+Nothing leaves loopback, nothing stays behind: roots are temporary, every row ends by count or by time.
+`--durability relaxed` answers writes before the disk has them; `--workers N` serves with N processes.
 
-def grpc_large_messages(*, times: int) -> Iterator[Row]:
-    """What RS3GW_GRPC_CHUNK_SIZE of 1 MiB makes of a read: a gateway of its own."""
-    with (
-        tempfile.TemporaryDirectory(prefix="rs3gw-bench-") as directory,
-        running(Path(directory) / "root", settings={"RS3GW_GRPC_CHUNK_SIZE": str(MIB)}) as gateway,
-        channel(gateway) as client,
-    ):
-        client.create_bucket(BUCKET)
-        client.put(BUCKET, "rpc", os.urandom(MIB))
-        yield Row(
-            work="gRPC GET 1 MiB, in one message",
-            measured=median_ms(lambda: client.get(BUCKET, "rpc"), times=times),
-            unit="ms",
-            reach=1.5,
-            claim=7.3,
-        )
+## How to read them
 
-
-# Memory, scale, start ----------------------------------------------------------------------------------------
-
-
-def memory(gateway: Running, *, size: int) -> Iterator[Row]:
-    """The server's peak while one large object passes each way on each protocol."""
-    from loadtests.large import Zeros, drain
-
-    label = f"{size / 1024**3:g} GiB"
-    say(f"memory, {label} each way on each protocol")
-    client = boto3_client(gateway)
-    for protocol in ("REST", "gRPC"):
-        for way in ("up", "down"):
-            gateway.forget_peak()
-            began = time.perf_counter()
-            if protocol == "REST" and way == "up":
-                from boto3.s3.transfer import TransferConfig
-
-                transfer = TransferConfig(multipart_chunksize=64 * MIB, max_concurrency=4)
-                client.upload_fileobj(Zeros(size), BUCKET, "large-rest", Config=transfer)
-            elif protocol == "REST":
-                drain(client.get_object(Bucket=BUCKET, Key="large-rest")["Body"], size)
-            else:
-                with channel(gateway) as rpc:
-                    if way == "up":
-                        rpc.put_stream(BUCKET, "large-grpc", size, chunk_bytes=MIB)
-                    else:
-                        assert rpc.get_size(BUCKET, "large-grpc") == size
-            seconds = time.perf_counter() - began
-            say(f"  {protocol} {way}: {size / seconds / MIB:.0f} MiB/s")
-            yield Row(
-                work=f"peak memory, {label} {way} by {protocol}",
-                measured=gateway.peak_bytes() / MIB,
-                unit="MiB",
-                reach=150,
-            )
-    for key in ("large-rest", "large-grpc"):
-        client.delete_object(Bucket=BUCKET, Key=key)
-
-
-def scale(*, keys: int) -> Iterator[Row]:
-    """A page of 100 common prefixes in a large bucket and in a small one."""
-    with tempfile.TemporaryDirectory(prefix="rs3gw-bench-") as directory:
-        root = Path(directory) / "root"
-        say(f"scale: filling a bucket with {keys:,} keys")
-        asyncio.run(fill(root, {"large": keys, "small": 1000}, progress=say))
-        with running(root, grpc=False) as gateway:
-            port = gateway.rest_port
-            for bucket, held in (("large", keys), ("small", 1000)):
-                wire = request("GET", port, f"/{bucket}", query="delimiter=%2F&list-type=2&max-keys=100")
-                load = uvloop.run(send(port, [wire] * 50, connections=1))
-                yield Row(
-                    work=f"LIST 100 prefixes of {held:,} keys",
-                    measured=load.percentile(0.5) * 1000,
-                    unit="ms",
-                    reach=20,
-                )
-
-
-def start(*, times: int) -> Iterator[Row]:
-    """From the start of the process to the first answered request, both protocols on."""
-    say("start")
-    taken = []
-    for _ in range(times):
-        with tempfile.TemporaryDirectory(prefix="rs3gw-bench-") as directory, running(Path(directory) / "root") as up:
-            taken.append(up.ready_seconds)
-    yield Row(work="start to first answered request", measured=statistics.median(taken) * 1000, unit="ms", reach=400)
-
-
-# The machine -------------------------------------------------------------------------------------------------
-
-
-def limits(directory: Path, *, times: int = 20) -> str:
-    """What this machine needs for the work below a put of 1 MiB, whoever does it: its digests and its fsync."""
-    body = os.urandom(MIB)
-    names = (str(directory / f"limit-{number}") for number in range(times + 3))
-
-    def keep() -> None:
-        file = os.open(next(names), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        os.write(file, body)
-        os.fsync(file)
-        os.close(file)
-
-    md5 = median_ms(lambda: hashlib.md5(body, usedforsecurity=False), times=times)
-    sha256 = median_ms(lambda: hashlib.sha256(body), times=times)
-    return f"MD5 {md5:.2f} ms, SHA-256 {sha256:.2f} ms, write and fsync {median_ms(keep, times=times):.2f} ms"
-
-
-def busy() -> str:
-    """How many others wanted a core while this began: figures of a busy machine are figures of its others too."""
-    return f"{os.getloadavg()[0]:.1f}"
-
-
-# The table ---------------------------------------------------------------------------------------------------
-
-
-def table(rows: list[Row]) -> str:
-    """The rows for a terminal and for Markdown alike."""
-    lines = ["| work | measured | reach | published claim | |", "| --- | ---: | ---: | ---: | --- |"]
-    for row in rows:
-        sign = "≥" if row.more_is_better else "≤"
-        digits = 0 if row.measured >= 100 else 2
-        claim = f"{row.claim:g} {row.unit}" if row.claim is not None else ""
-        lines.append(
-            f"| {row.work} | {row.measured:,.{digits}f} {row.unit} | {sign} {row.reach:,g} {row.unit} | {claim} |"
-            f" {'reached' if row.is_reached else 'MISSED'} |"
-        )
-    return "\n".join(lines)
-
-
-def machine() -> str:
-    """What the figures were measured on."""
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        platform.machine(),
+The head of each page says which commit was measured, on what, and how much of the cores others had meanwhile: a figure
+of a busy machine is a lower bound.
+Clients and gateway share the cores, so a rate is of both together; the gateway's own cost is in the columns of CPU.
+Durability stands beside the figures of writes: *strict* answers once the disk has the bytes and the record.
+A ceiling beside a figure is what the client reaches against a server that does nothing.
+"""
     )
-    return f"{os.cpu_count()} cores of {model}, Linux {platform.release()}, Python {platform.python_version()}"
-
-
-def main() -> int:
-    """Measure, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a tenth of everything: to see that it runs")
-    parser.add_argument("--durability", choices=("strict", "relaxed"), default="strict")
-    parser.add_argument("--large", type=float, default=5.0, help="GiB that pass in the rows of memory")
-    parser.add_argument("--keys", type=int, default=1_000_000, help="keys in the large bucket")
-    parser.add_argument("--output", type=Path, help="also write the table to this file, as Markdown")
-    asked = parser.parse_args()
-    share = 10 if asked.quick else 1
-    size = int((asked.large if not asked.quick else min(asked.large, 0.5)) * 1024**3)
-
-    rows: list[Row] = []
-    load = busy()
-    with tempfile.TemporaryDirectory(prefix="rs3gw-bench-") as directory:
-        root = Path(directory) / "root"
-        floor = limits(Path(directory))
-        asyncio.run(fill(root, {BUCKET: 1000}, prefix="list/"))
-        with running(root, durability=asked.durability) as gateway:
-            rows += rest_times(gateway, times=200 // share)
-            rows += grpc_times(gateway, times=200 // share)
-            rows += grpc_large_messages(times=200 // share)
-            rows += rest_rates(gateway, count=30_000 // share)
-            rows += memory(gateway, size=size)
-    rows += scale(keys=asked.keys // share)
-    rows += start(times=5)
-
-    text = (
-        f"rs3gw {__version__}, durability {asked.durability}, client on the same machine.\n"
-        f"Measured on {machine()}; load average at the beginning {load}.\n"
-        f"1 MiB costs this machine, before any gateway: {floor}.\n\n{table(rows)}\n"
-    )
-    print(text)
-    if asked.output:
-        asked.output.parent.mkdir(parents=True, exist_ok=True)
-        asked.output.write_text(f"<!-- Written by python -m loadtests.bench. -->\n\n# Figures\n\n{text}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

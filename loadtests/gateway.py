@@ -49,20 +49,44 @@ class Running:
         return f"127.0.0.1:{self.grpc_port}"
 
     def peak_bytes(self) -> int:
-        """The most memory that the process has held since ``forget_peak``."""
-        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-        return 0
+        """The most memory that its processes have held since ``forget_peak``, what they share counted in each."""
+        return sum(_status_bytes(pid, "VmHWM:") for pid in family(self.pid))
+
+    def held_bytes(self) -> int:
+        """The memory that its processes hold now."""
+        return sum(_status_bytes(pid, "VmRSS:") for pid in family(self.pid))
 
     def forget_peak(self) -> None:
         """Begin a new peak (proc(5), clear_refs)."""
-        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+        for pid in family(self.pid):
+            Path(f"/proc/{pid}/clear_refs").write_text("5")
 
     def cpu_seconds(self) -> float:
-        """User and system time of the process so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        """User and system time of its processes so far, in ticks of 10 ms each."""
+        ticks = 0
+        for pid in family(self.pid):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def family(pid: int) -> list[int]:
+    """A process and all that descend from it: the workers of a supervisor."""
+    parents: dict[int, int] = {}
+    for each in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(each.parent.name)] = int(each.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            pass  # it has ended meanwhile
+    found = [pid]
+    for older in found:
+        found += [younger for younger, parent in parents.items() if parent == older]
+    return found
+
+
+def _status_bytes(pid: int, name: str) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
 
 
 def answers(port: int) -> bool:

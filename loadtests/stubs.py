@@ -18,7 +18,7 @@ import grpc
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "clients" / "python"))
 
-import s3_pb2
+import s3_pb2 as s3_pb2
 from s3_pb2_grpc import BucketServiceStub, MultipartServiceStub, ObjectServiceStub
 
 CHUNK_BYTES = 1024**2
@@ -75,6 +75,17 @@ class Client:
     def get_size(self, bucket: str, key: str) -> int:
         """Read an object to its end and say how long it was."""
         return sum(len(chunk) for chunk in self.chunks(bucket, key))
+
+    def get_range(self, bucket: str, key: str, first: int, last: int) -> int:
+        """Read these bytes, both ends included, and say how many came."""
+        asked = s3_pb2.GetObjectRequest(bucket=bucket, key=key, range=f"bytes={first}-{last}")
+        return sum(len(message.data) for message in self.objects.GetObject(asked, metadata=self.metadata))
+
+    def head(self, bucket: str, key: str) -> Any:
+        return self.objects.HeadObject(s3_pb2.HeadObjectRequest(bucket=bucket, key=key), metadata=self.metadata)
+
+    def delete(self, bucket: str, key: str) -> Any:
+        return self.objects.DeleteObject(s3_pb2.DeleteObjectRequest(bucket=bucket, key=key), metadata=self.metadata)
 
     def list(self, bucket: str, prefix: str) -> Any:
         asked = s3_pb2.ListObjectsRequest(bucket=bucket, prefix=prefix, max_keys=1000)

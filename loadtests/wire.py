@@ -2,8 +2,9 @@
 A load generator that is not the bottleneck: requests signed beforehand, sent as bytes, answers counted as bytes.
 
 SigV4 lets the same signed bytes be sent again for fifteen minutes, so everything that costs time is done before
-the clock starts.  What is left for a request is one write and one look at the length of the answer: about 8 µs on
-uvloop, an eighth of what the gateway needs.  botocore signs: the generator shares no code with what it measures.
+the clock starts.  What is left for a request is one write and one look at the length of the answer, on uvloop; the
+suite of operations measures it against a server that does nothing (``loadtests.floor``), beside the gateway.  botocore
+signs: the generator shares no code with what it measures.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import cast
+from functools import cache
+from typing import Any, cast
 from urllib.parse import quote
 
 from botocore.auth import S3SigV4Auth
@@ -22,17 +24,28 @@ from botocore.credentials import Credentials
 
 from loadtests.gateway import ACCESS_KEY, REGION, SECRET_KEY
 
-_SIGNER = S3SigV4Auth(Credentials(ACCESS_KEY, SECRET_KEY), "s3", REGION)
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Whose requests they are: those of loadtests.gateway, unless told otherwise."""
+
+    access_key: str = ACCESS_KEY
+    secret_key: str = SECRET_KEY
 
 
-def request(method: str, port: int, path: str, body: bytes = b"", *, query: str = "") -> bytes:
+@cache
+def _signer(keys: Keys) -> S3SigV4Auth:
+    return S3SigV4Auth(Credentials(keys.access_key, keys.secret_key), "s3", REGION)
+
+
+def request(method: str, port: int, path: str, body: bytes = b"", *, query: str = "", keys: Keys = Keys()) -> bytes:
     """A signed request of HTTP/1.1 as it goes over the wire, its payload signed too."""
     target = quote(path, safe="/-_.~") + (f"?{query}" if query else "")
     prepared = AWSRequest(method=method, url=f"http://127.0.0.1:{port}{target}", data=body)
     prepared.headers["x-amz-content-sha256"] = hashlib.sha256(body).hexdigest()
     prepared.headers["Host"] = f"127.0.0.1:{port}"
     prepared.context["payload_signing_enabled"] = True
-    _SIGNER.add_auth(prepared)
+    _signer(keys).add_auth(prepared)
     lines = [f"{method} {target} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in prepared.headers.items()]
     lines.append(f"Content-Length: {len(body)}")
@@ -61,7 +74,7 @@ class _Connection(asyncio.Protocol):
         self._buffer = b""
         self._left = 0
         self._began = 0.0
-        self._is_chunked = self._closes = False
+        self._is_chunked = self._closes = self._is_head = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -75,6 +88,7 @@ class _Connection(asyncio.Protocol):
                 lambda: _Connection(self._port, self._share, self._times, self._done), "127.0.0.1", self._port
             )
             connecting = asyncio.ensure_future(again)
+            connecting.add_done_callback(self._connected)
             self._done.add_done_callback(lambda done: connecting.cancel())
             return
         wire = next(self._share, None)
@@ -82,8 +96,14 @@ class _Connection(asyncio.Protocol):
             self._transport.close()
             self._finish(None)
             return
+        self._is_head = wire.startswith(b"HEAD ")
         self._began = time.perf_counter()
         self._transport.write(wire)
+
+    def _connected(self, connecting: asyncio.Future[Any]) -> None:
+        fault = None if connecting.cancelled() else connecting.exception()
+        if isinstance(fault, Exception):
+            self._finish(fault)
 
     def _finish(self, fault: Exception | None) -> None:
         if self._done.done():
@@ -105,12 +125,12 @@ class _Connection(asyncio.Protocol):
             if end < 0:
                 return
             head = self._buffer[:end].lower()
-            if not head.startswith((b"http/1.1 200", b"http/1.1 204")):
+            if not head.startswith((b"http/1.1 200", b"http/1.1 204", b"http/1.1 206")):
                 self._finish(RuntimeError(self._buffer[:400].decode(errors="replace")))
                 self._transport.close()
                 return
             at = head.find(b"content-length: ")
-            length = int(head[at + 16 :].partition(b"\r\n")[0]) if at >= 0 else 0
+            length = int(head[at + 16 :].partition(b"\r\n")[0]) if at >= 0 and not self._is_head else 0
             self._left = length - (len(self._buffer) - end - 4)
             self._closes = b"\r\nconnection: close" in head
             self._is_chunked = b"\r\ntransfer-encoding: chunked" in head
@@ -144,12 +164,24 @@ class Load:
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-async def send(port: int, requests: Sequence[bytes], *, connections: int) -> Load:
-    """Send all of them over so many connections, each connection waiting for every answer."""
+def until(deadline: float, requests: Iterable[bytes]) -> Iterator[bytes]:
+    """The requests that are taken before a moment of ``time.perf_counter``."""
+    for each in requests:
+        if time.perf_counter() >= deadline:
+            return
+        yield each
+
+
+async def send(port: int, requests: Iterable[bytes], *, connections: int, seconds: float | None = None) -> Load:
+    """
+    Send all of them over so many connections, each connection waiting for every answer; begin none after ``seconds``.
+
+    Raises RuntimeError with the answer, for one that is no success.
+    """
     loop = asyncio.get_running_loop()
-    shared = iter(requests)
-    times: list[float] = []
     began = time.perf_counter()
+    shared = iter(requests if seconds is None else until(began + seconds, requests))
+    times: list[float] = []
     waiting = []
     for _ in range(connections):
         done: asyncio.Future[None] = loop.create_future()

@@ -1,0 +1,363 @@
+"""
+What each operation takes, by size, by protocol and by how many clients ask at once.
+
+REST is asked with bytes that were signed before the clock started (loadtests.wire), gRPC with Python's own client in
+threads.  Beside each figure stands the ceiling: what the same client reaches in the same run against a server that does
+nothing (loadtests.floor).  A cell ends by the clock or when its requests are used up, whichever comes first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import grpc
+import uvloop
+
+from loadtests import floor, stubs
+from loadtests.gateway import ACCESS_KEY, SECRET_KEY, Running
+from loadtests.page import Page, Section, Table
+from loadtests.plots import Plot
+from loadtests.seed import fill
+from loadtests.setting import Setting
+from loadtests.wire import Load, request, send
+
+KIB, MIB = 1024, 1024**2
+BUCKET = "operations"
+SIZES = {KIB: "1 KiB", 64 * KIB: "64 KiB", MIB: "1 MiB", 16 * MIB: "16 MiB"}
+CLIENTS = (1, 8, 32)
+RANGE_BYTES = 64 * KIB
+LISTED = 1000
+LARGE_MESSAGES = [("grpc.max_receive_message_length", 64 * MIB), ("grpc.max_send_message_length", 64 * MIB)]
+
+DISTINCT = {KIB: 12_000, 64 * KIB: 1000, MIB: 64, 16 * MIB: 8}
+"""So many keys are put; after them the first is put again.  All of their bytes are held at once, signed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """An operation, and the bytes of content that one of it moves."""
+
+    operation: str
+    size: int
+    moves: int
+    writes: bool = False
+
+    @property
+    def name(self) -> str:
+        return f"{self.operation} {SIZES[self.size]}" if self.size in SIZES else self.operation
+
+
+WORKS = (
+    *(Work("PUT", size, size, writes=True) for size in SIZES),
+    *(Work("GET", size, size) for size in SIZES),
+    Work("GET of 64 KiB in 16 MiB", 0, RANGE_BYTES),
+    Work("HEAD", 0, 0),
+    Work("LIST of 1,000", 0, 0),
+    Work("DELETE", 0, 0, writes=True),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """What a work took with so many clients."""
+
+    work: Work
+    clients: int
+    load: Load
+    cpu_seconds: float
+    peak_bytes: int
+    ceiling: float
+    """The same requests per second, of a server that does nothing."""
+
+    @property
+    def per_second(self) -> float:
+        return self.load.per_second
+
+    @property
+    def cpu_ms(self) -> float:
+        return self.cpu_seconds / len(self.load.times) * 1000
+
+    @property
+    def cpu_seconds_per_gb(self) -> float | None:
+        return self.cpu_seconds / (len(self.load.times) * self.work.moves) * 1e9 if self.work.moves else None
+
+    @property
+    def mib_per_second(self) -> float | None:
+        return self.per_second * self.work.moves / MIB if self.work.moves else None
+
+
+def measure(setting: Setting) -> Page:
+    seconds = setting.pick(0.1, 1.5)
+    with setting.directory() as directory:
+        root = directory / "root"
+        asyncio.run(fill(root, {BUCKET: LISTED}, prefix="list/"))
+        with setting.gateway(root) as gateway, floor.running() as empty:
+            _store(gateway)
+            rest = list(_cells(setting, gateway, _Rest(gateway.rest_port, setting), empty, seconds))
+            rpc = list(_cells(setting, gateway, _Rpc(gateway.target, gateway.rest_port), empty, seconds))
+    return Page(
+        title="Each operation, by size, protocol and clients",
+        text=f"A client asks again as soon as it is answered; a row lasts {seconds:g} s or as long as its requests"
+        " suffice.\n"
+        "Times are from the first byte sent to the last byte received.\n"
+        "CPU is the gateway's alone, of all its processes; peak is the most memory that it held during the row.\n"
+        "Ceiling is what the same client reaches, with requests of the same size, against a server that does nothing"
+        " (`loadtests/floor.py`): where a figure comes near it, the client is what was measured.",
+        sections=[
+            Section(
+                heading="REST",
+                text="The generator (`loadtests/wire.py`) is one thread that sends bytes signed beforehand.\n"
+                "The gateway verifies every signature, and the SHA-256 of what is put.",
+                table=_table(rest, setting),
+                plots=_plots("rest", "REST", rest),
+            ),
+            Section(
+                heading="gRPC",
+                text="**Python's gRPC client is the ceiling of most of these rows**: its threads share one interpreter,"
+                " and it needs more time for a call than the gateway does.\n"
+                "The ceiling's server is an empty servicer of grpc.aio that does not even read what it is sent;"
+                " a share beyond 100% says how much the figures of this machine vary.",
+                table=_table(rpc, setting),
+                plots=_plots("grpc", "gRPC", rpc),
+            ),
+        ],
+    )
+
+
+def _store(gateway: Running) -> None:
+    """What is read later: an object of every size."""
+    port = gateway.rest_port
+    wires = [request("PUT", port, f"/{BUCKET}/{size}", os.urandom(size)) for size in SIZES]
+    uvloop.run(send(port, wires, connections=1))
+
+
+class _Rest:
+    """Requests over HTTP/1.1."""
+
+    name = "REST"
+
+    def __init__(self, port: int, setting: Setting) -> None:
+        self._port = port
+        self._turns = itertools.count()
+        self._share = setting.pick(20, 1)
+        listing = request("GET", port, f"/{BUCKET}", query="list-type=2&prefix=list%2F")
+        self._listing = listing
+        self._listing_bytes = asyncio.run(_answer_bytes(port, listing))
+
+    def prepare(self, work: Work, clients: int, seconds: float) -> Callable[[], Load]:
+        """Sign everything and put what is to be deleted; what is returned asks."""
+        wires = self._wires(work, clients)
+        return lambda: uvloop.run(send(self._port, wires, connections=clients, seconds=seconds))
+
+    def floor(self, empty: floor.Ports, work: Work, clients: int, seconds: float) -> Load:
+        """The same, of a server that answers as many bytes and does nothing."""
+        body = bytes(work.size) if work.operation == "PUT" else b""
+        answers = self._listing_bytes if work.operation.startswith("LIST") else 0 if body else work.moves
+        wires = itertools.repeat(request("GET", empty.rest, f"/{answers}", body))
+        return uvloop.run(send(empty.rest, wires, connections=clients, seconds=seconds))
+
+    def _wires(self, work: Work, clients: int) -> Iterable[bytes]:
+        sign, turn = partial(request, port=self._port), next(self._turns)
+        match work.operation:
+            case "PUT":
+                body, count = os.urandom(work.size), self._count(work.size, clients)
+                paths = [f"/{BUCKET}/put/{turn}/{number:06}" for number in range(count)]
+                return itertools.cycle([sign("PUT", path=path, body=body) for path in paths])
+            case "DELETE":
+                paths = [f"/{BUCKET}/delete/{turn}/{number:06}" for number in range(self._count(KIB, clients) // 3)]
+                puts = [sign("PUT", path=path, body=b"gone soon") for path in paths]
+                uvloop.run(send(self._port, puts, connections=32))
+                return [sign("DELETE", path=path) for path in paths]
+            case "LIST of 1,000":
+                return itertools.repeat(self._listing)
+            case "HEAD":
+                return itertools.repeat(sign("HEAD", path=f"/{BUCKET}/{KIB}"))
+            case "GET":
+                return itertools.repeat(sign("GET", path=f"/{BUCKET}/{work.size}"))
+            case _:
+                # A header that is not signed may be added: the gateway reads it all the same.
+                head = sign("GET", path=f"/{BUCKET}/{16 * MIB}")
+                at = 8 * MIB
+                return itertools.repeat(
+                    head.replace(b"\r\n", b"\r\nRange: bytes=%d-%d\r\n" % (at, at + RANGE_BYTES - 1), 1)
+                )
+
+    def _count(self, size: int, clients: int) -> int:
+        return max(DISTINCT[size] // self._share // (1 if clients > 1 or size > KIB else 4), 4)
+
+
+async def _answer_bytes(port: int, wire: bytes) -> int:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(wire)
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    writer.close()
+    return int(head.partition(b"content-length: ")[2].partition(b"\r\n")[0])
+
+
+class _Rpc:
+    """Calls of Python's gRPC client, each of the clients a thread with a connection of its own."""
+
+    name = "gRPC"
+
+    def __init__(self, target: str, rest_port: int) -> None:
+        self._target = target
+        self._rest_port = rest_port
+        self._turns = itertools.count()
+
+    def prepare(self, work: Work, clients: int, seconds: float) -> Callable[[], Load]:
+        """Put what is to be deleted; what is returned asks."""
+        turn = next(self._turns)
+        keys = [f"delete-rpc/{turn}/{number:06}" for number in range(int((800 if clients == 1 else 2700) * seconds))]
+        if work.operation == "DELETE":
+            puts = [request("PUT", self._rest_port, f"/{BUCKET}/{key}", b"gone soon") for key in keys]
+            uvloop.run(send(self._rest_port, puts, connections=32))
+        call = _call(work, f"put-rpc/{turn}", keys)
+        return lambda: _threads(self._target, call, clients, seconds)
+
+    def floor(self, empty: floor.Ports, work: Work, clients: int, seconds: float) -> Load:
+        """The same, of an empty servicer."""
+        return _threads(f"127.0.0.1:{empty.grpc}", _call(work, "put", None), clients, seconds)
+
+
+Call = Callable[[stubs.Client, int], object]
+
+
+def _call(work: Work, prefix: str, doomed: Sequence[str] | None) -> tuple[Call, int | None]:
+    """What a client does as its n-th call, and how many there are to do; ``doomed`` is None for a server of no keys."""
+    body = os.urandom(work.size)
+    at = 8 * MIB
+    match work.operation:
+        case "PUT":
+            distinct = DISTINCT[work.size]
+            return (lambda client, number: client.put(BUCKET, f"{prefix}/{number % distinct:06}", body)), None
+        case "GET":
+            return (lambda client, number: client.get_size(BUCKET, str(work.size))), None
+        case "HEAD":
+            return (lambda client, number: client.head(BUCKET, str(KIB))), None
+        case "LIST of 1,000":
+            return (lambda client, number: client.list(BUCKET, "list/")), None
+        case "DELETE":
+            if doomed is None:
+                return (lambda client, number: client.delete(BUCKET, "")), None
+            names = doomed
+            return (lambda client, number: client.delete(BUCKET, names[number])), len(names)
+        case _:
+            key = str(RANGE_BYTES if doomed is None else 16 * MIB)
+            return (lambda client, number: client.get_range(BUCKET, key, at, at + RANGE_BYTES - 1)), None
+
+
+def _threads(target: str, called: tuple[Call, int | None], clients: int, seconds: float) -> Load:
+    call, count = called
+    numbers = itertools.count() if count is None else iter(range(count))
+    times: list[float] = []
+    ready = threading.Barrier(clients + 1)
+
+    def client() -> None:
+        options = [*LARGE_MESSAGES, ("grpc.use_local_subchannel_pool", 1)]
+        with grpc.insecure_channel(target, options=options) as channel:
+            grpc.channel_ready_future(channel).result(timeout=20)
+            asks = stubs.Client(channel, ACCESS_KEY, SECRET_KEY)
+            asks.head(BUCKET, str(KIB))  # the first call of a channel takes longer than any other
+            ready.wait()
+            deadline = time.perf_counter() + seconds
+            for number in numbers:
+                began = time.perf_counter()
+                if began >= deadline:
+                    return
+                call(asks, number)
+                times.append(time.perf_counter() - began)
+
+    with ThreadPoolExecutor(clients) as pool:
+        waiting = [pool.submit(client) for _ in range(clients)]
+        ready.wait()
+        began = time.perf_counter()
+        for each in waiting:
+            each.result()
+    return Load(seconds=time.perf_counter() - began, times=times)
+
+
+def _cells(
+    setting: Setting, gateway: Running, asks: _Rest | _Rpc, empty: floor.Ports, seconds: float
+) -> Iterator[Cell]:
+    for work in WORKS:
+        for clients in CLIENTS:
+            ceiling = asks.floor(empty, work, clients, seconds / 2).per_second
+            ask = asks.prepare(work, clients, seconds)
+            gateway.forget_peak()
+            before = gateway.cpu_seconds()
+            load = ask()
+            cpu = gateway.cpu_seconds() - before
+            cell = Cell(
+                work=work,
+                clients=clients,
+                load=load,
+                cpu_seconds=cpu,
+                peak_bytes=gateway.peak_bytes(),
+                ceiling=ceiling,
+            )
+            setting.say(f"  {asks.name} {work.name}, {clients} clients: {load.per_second:,.0f}/s of {ceiling:,.0f}/s")
+            yield cell
+
+
+# What is shown -----------------------------------------------------------------------------------------------
+
+
+def _table(cells: Sequence[Cell], setting: Setting) -> Table:
+    head = (
+        *("operation", "durability", "clients", "p50, ms", "p99, ms", "per second", "MiB/s", "ceiling, per second"),
+        *("share of the ceiling", "CPU, ms each", "CPU, s per GB", "peak, MiB"),
+    )
+    rows = [
+        (
+            cell.work.name,
+            setting.durability if cell.work.writes else "—",
+            cell.clients,
+            cell.load.percentile(0.5) * 1000,
+            cell.load.percentile(0.99) * 1000,
+            cell.per_second,
+            cell.mib_per_second,
+            cell.ceiling,
+            f"{cell.per_second / cell.ceiling:.0%}",
+            cell.cpu_ms,
+            cell.cpu_seconds_per_gb,
+            cell.peak_bytes / MIB,
+        )
+        for cell in cells
+    ]
+    return Table(head, rows)
+
+
+def _plots(name: str, protocol: str, cells: Sequence[Cell]) -> list[Plot]:
+    def series(figure: Callable[[Cell], float]) -> dict[str, list[float | None]]:
+        return {
+            f"{clients} client{'s' * (clients > 1)}": [figure(cell) for cell in cells if cell.clients == clients]
+            for clients in CLIENTS
+        }
+
+    groups = [work.name for work in WORKS]
+    return [
+        Plot(
+            name=f"{name}-rates",
+            title=f"{protocol}: operations per second",
+            unit="per second, logarithmic",
+            groups=groups,
+            series=series(lambda cell: cell.per_second),
+            is_log=True,
+        ),
+        Plot(
+            name=f"{name}-times",
+            title=f"{protocol}: the time that half of the operations stay under",
+            unit="p50, ms, logarithmic",
+            groups=groups,
+            series=series(lambda cell: cell.load.percentile(0.5) * 1000),
+            is_log=True,
+        ),
+    ]

@@ -1,0 +1,315 @@
+"""
+What rs3gw has to reach, in one table, beside what others publish.
+
+Times are medians of single requests, one at a time; rates are of 32 connections.  The published claims stand beside
+ours as their authors published them: nobody says on which machine, or how durable.  What is
+missed is said to be missed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import grpc
+import uvloop
+
+from loadtests import stubs
+from loadtests.gateway import ACCESS_KEY, REGION, SECRET_KEY, Running
+from loadtests.large import Zeros, drain
+from loadtests.page import Page, Section, Table, shown
+from loadtests.seed import fill
+from loadtests.setting import Setting
+from loadtests.wire import request, send
+
+MIB = 1024**2
+CONNECTIONS = 32
+BUCKET = "bench"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A line of the table."""
+
+    work: str
+    measured: float
+    unit: str
+    reach: float
+    claim: float | None = None
+    more_is_better: bool = False
+
+    @property
+    def is_reached(self) -> bool:
+        return self.measured >= self.reach if self.more_is_better else self.measured <= self.reach
+
+
+def measure(setting: Setting) -> Page:
+    times = setting.pick(10, 200)
+    rows: list[Row] = []
+    with setting.directory() as directory:
+        root = directory / "root"
+        asyncio.run(fill(root, {BUCKET: 1000}, prefix="list/"))
+        with setting.gateway(root) as gateway:
+            rows += rest_times(setting, gateway, times=times)
+            rows += grpc_times(setting, gateway, times=times)
+            rows += grpc_large_messages(setting, times=times)
+            rows += rest_rates(setting, gateway, count=setting.pick(1000, 30_000))
+            rows += memory(setting, gateway, size=setting.pick(256 * MIB, 5 * 1024 * MIB))
+    rows += scale(setting, keys=setting.pick(20_000, 1_000_000))
+    rows += start(setting, times=setting.pick(2, 5))
+    return Page(
+        title="What has to be reached",
+        text="The claims are those that others publish for a gateway of the same kind;"
+        " nobody says on which machine, or how durable.",
+        sections=[Section(heading="Reach", table=table(rows, setting.durability))],
+    )
+
+
+def table(rows: list[Row], durability: str) -> Table:
+    lines = [
+        (
+            row.work,
+            durability,
+            f"{shown(row.measured)} {row.unit}",
+            f"{'≥' if row.more_is_better else '≤'} {row.reach:,g} {row.unit}",
+            "" if row.claim is None else f"{row.claim:g} {row.unit}",
+            "reached" if row.is_reached else "MISSED",
+        )
+        for row in rows
+    ]
+    return Table(("work", "durability", "measured", "reach", "published claim", ""), lines)
+
+
+def median_ms(work: Callable[[], object], *, times: int, warm: int = 3) -> float:
+    """The median time of one call in milliseconds, after a warm-up."""
+    for _ in range(warm):
+        work()
+    taken = []
+    for _ in range(times):
+        began = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - began)
+    return statistics.median(taken) * 1000
+
+
+# REST --------------------------------------------------------------------------------------------------------
+
+
+def rest_times(setting: Setting, gateway: Running, *, times: int) -> Iterator[Row]:
+    """One client, one request at a time, as the published claims are."""
+    port = gateway.rest_port
+    body = os.urandom(MIB)
+
+    async def each(wires: list[bytes]) -> float:
+        load = await send(port, wires, connections=1)
+        return load.percentile(0.5) * 1000
+
+    setting.say("REST, one client")
+    puts = [request("PUT", port, f"/{BUCKET}/one-{number % 8}", body) for number in range(times)]
+    yield Row(work="REST PUT 1 MiB", measured=uvloop.run(each(puts)), unit="ms", reach=5, claim=15.2)
+    gets = [request("GET", port, f"/{BUCKET}/one-0")] * times
+    yield Row(work="REST GET 1 MiB", measured=uvloop.run(each(gets)), unit="ms", reach=1, claim=12.8)
+    listing = [request("GET", port, f"/{BUCKET}", query="list-type=2&prefix=list%2F")] * times
+    yield Row(work="REST LIST 1000", measured=uvloop.run(each(listing)), unit="ms", reach=3, claim=45.6)
+    setting.say("REST, multipart")
+    client = boto3_client(gateway)
+    taken = [rest_multipart(gateway, client, body * 10, count=10) for _ in range(4)]
+    yield Row(
+        work="REST multipart 100 MiB",
+        measured=statistics.median(taken[1:]) * 1000,
+        unit="ms",
+        reach=300,
+        claim=1250,
+    )
+
+
+def boto3_client(gateway: Running):  # type: ignore[no-untyped-def]
+    """The unmodified SDK, its checksums included."""
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        endpoint_url=gateway.url,
+        region_name=REGION,
+        aws_access_key_id=ACCESS_KEY,
+        aws_secret_access_key=SECRET_KEY,
+        config=Config(max_pool_connections=CONNECTIONS),
+    )
+
+
+def rest_multipart(gateway: Running, client, part: bytes, *, count: int) -> float:  # type: ignore[no-untyped-def]
+    """
+    Seconds to begin an upload, send one part so many times over four connections, and complete it.
+
+    The parts are signed between the clock's two runs: an SDK takes longer to digest and to cut them than the gateway
+    does to store them, and would be what is measured.
+    """
+    key, etag = "multipart", hashlib.md5(part, usedforsecurity=False).hexdigest()
+    began = time.perf_counter()
+    upload = client.create_multipart_upload(Bucket=BUCKET, Key=key)["UploadId"]
+    seconds = time.perf_counter() - began
+    wires = [
+        request("PUT", gateway.rest_port, f"/{BUCKET}/{key}", part, query=f"partNumber={number}&uploadId={upload}")
+        for number in range(1, count + 1)
+    ]
+    seconds += uvloop.run(send(gateway.rest_port, wires, connections=4)).seconds
+    parts = [{"PartNumber": number, "ETag": f'"{etag}"'} for number in range(1, count + 1)]
+    began = time.perf_counter()
+    client.complete_multipart_upload(Bucket=BUCKET, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
+    return seconds + time.perf_counter() - began
+
+
+def rest_rates(setting: Setting, gateway: Running, *, count: int) -> Iterator[Row]:
+    """Small objects over 32 connections."""
+    port, body = gateway.rest_port, os.urandom(1024)
+    setting.say(f"REST, {CONNECTIONS} connections")
+    puts = [request("PUT", port, f"/{BUCKET}/small/{number:06}", body) for number in range(count)]
+    load = uvloop.run(send(port, puts, connections=CONNECTIONS))
+    yield Row(
+        work="PUT 1 KiB, 32 connections",
+        measured=load.per_second,
+        unit="/s",
+        reach=8000,
+        more_is_better=True,
+    )
+    gets = [request("GET", port, f"/{BUCKET}/small/{number % count:06}") for number in range(count)]
+    uvloop.run(send(port, gets[: count // 10], connections=CONNECTIONS))
+    load = uvloop.run(send(port, gets, connections=CONNECTIONS))
+    yield Row(work="GET 1 KiB, 32 connections", measured=load.per_second, unit="/s", reach=12000, more_is_better=True)
+
+
+# gRPC --------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def channel(gateway: Running) -> Iterator[stubs.Client]:
+    """A channel with a bearer token, as clients/python opens one."""
+    options = [("grpc.max_receive_message_length", 64 * MIB), ("grpc.max_send_message_length", 64 * MIB)]
+    with grpc.insecure_channel(gateway.target, options=options) as opened:
+        yield stubs.Client(opened, ACCESS_KEY, SECRET_KEY)
+
+
+def grpc_times(setting: Setting, gateway: Running, *, times: int) -> Iterator[Row]:
+    """One client, one call at a time."""
+    body = os.urandom(MIB)
+    setting.say("gRPC, one client")
+    with channel(gateway) as client:
+        yield Row(
+            work="gRPC PUT 1 MiB",
+            measured=median_ms(lambda: client.put(BUCKET, "rpc", body), times=times),
+            unit="ms",
+            reach=5,
+            claim=8.7,
+        )
+        yield Row(
+            work="gRPC GET 1 MiB, in messages of 64 KiB",
+            measured=median_ms(lambda: client.get(BUCKET, "rpc"), times=times),
+            unit="ms",
+            reach=1.5,
+            claim=7.3,
+        )
+        yield Row(
+            work="gRPC LIST 1000",
+            measured=median_ms(lambda: client.list(BUCKET, "list/"), times=times),
+            unit="ms",
+            reach=4,
+            claim=28.2,
+        )
+        yield Row(
+            work="gRPC multipart 100 MiB",
+            measured=median_ms(lambda: client.multipart(BUCKET, "rpc-multipart", body * 10, 10), times=3, warm=1),
+            unit="ms",
+            reach=400,
+            claim=780,
+        )
+
+
+def grpc_large_messages(setting: Setting, *, times: int) -> Iterator[Row]:
+    """What RS3GW_GRPC_CHUNK_SIZE of 1 MiB makes of a read: a gateway of its own."""
+    with (
+        setting.directory() as directory,
+        setting.gateway(directory / "root", RS3GW_GRPC_CHUNK_SIZE=str(MIB)) as gateway,
+        channel(gateway) as client,
+    ):
+        client.create_bucket(BUCKET)
+        client.put(BUCKET, "rpc", os.urandom(MIB))
+        yield Row(
+            work="gRPC GET 1 MiB, in one message",
+            measured=median_ms(lambda: client.get(BUCKET, "rpc"), times=times),
+            unit="ms",
+            reach=1.5,
+            claim=7.3,
+        )
+
+
+# Memory, scale, start ----------------------------------------------------------------------------------------
+
+
+def memory(setting: Setting, gateway: Running, *, size: int) -> Iterator[Row]:
+    """The server's peak while one large object passes each way on each protocol."""
+    label = f"{size / 1024**3:g} GiB"
+    setting.say(f"memory, {label} each way on each protocol")
+    client = boto3_client(gateway)
+    for protocol in ("REST", "gRPC"):
+        for way in ("up", "down"):
+            gateway.forget_peak()
+            began = time.perf_counter()
+            if protocol == "REST" and way == "up":
+                from boto3.s3.transfer import TransferConfig
+
+                transfer = TransferConfig(multipart_chunksize=64 * MIB, max_concurrency=4)
+                client.upload_fileobj(Zeros(size), BUCKET, "large-rest", Config=transfer)
+            elif protocol == "REST":
+                drain(client.get_object(Bucket=BUCKET, Key="large-rest")["Body"], size)
+            else:
+                with channel(gateway) as rpc:
+                    if way == "up":
+                        rpc.put_stream(BUCKET, "large-grpc", size, chunk_bytes=MIB)
+                    else:
+                        assert rpc.get_size(BUCKET, "large-grpc") == size
+            seconds = time.perf_counter() - began
+            setting.say(f"  {protocol} {way}: {size / seconds / MIB:.0f} MiB/s")
+            yield Row(
+                work=f"peak memory, {label} {way} by {protocol}",
+                measured=gateway.peak_bytes() / MIB,
+                unit="MiB",
+                reach=150,
+            )
+    for key in ("large-rest", "large-grpc"):
+        client.delete_object(Bucket=BUCKET, Key=key)
+
+
+def scale(setting: Setting, *, keys: int) -> Iterator[Row]:
+    """A page of 100 common prefixes in a large bucket and in a small one."""
+    with setting.directory() as directory:
+        root = directory / "root"
+        setting.say(f"scale: filling a bucket with {keys:,} keys")
+        asyncio.run(fill(root, {"large": keys, "small": 1000}, progress=setting.say))
+        with setting.gateway(root) as gateway:
+            port = gateway.rest_port
+            for bucket, held in (("large", keys), ("small", 1000)):
+                wire = request("GET", port, f"/{bucket}", query="delimiter=%2F&list-type=2&max-keys=100")
+                load = uvloop.run(send(port, [wire] * 50, connections=1))
+                yield Row(
+                    work=f"LIST 100 prefixes of {held:,} keys",
+                    measured=load.percentile(0.5) * 1000,
+                    unit="ms",
+                    reach=20,
+                )
+
+
+def start(setting: Setting, *, times: int) -> Iterator[Row]:
+    """From the start of the process to the first answered request, both protocols on."""
+    setting.say("start")
+    taken = []
+    for _ in range(times):
+        with setting.directory() as directory, setting.gateway(directory / "root") as up:
+            taken.append(up.ready_seconds)
+    yield Row(work="start to first answered request", measured=statistics.median(taken) * 1000, unit="ms", reach=400)
