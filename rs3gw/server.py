@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import dataclasses
 import gc
 import signal
 import socket
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING
 import click
 import uvloop
 
-from rs3gw import __version__
+from rs3gw import __version__, descriptors
 from rs3gw.auth.credentials import Authority, Credential, CredentialsError, load, token_of
 from rs3gw.engine.ports import EngineError
 from rs3gw.engine.store import Board, Durability, Store
@@ -139,6 +140,10 @@ def open_store(settings: Settings, share: Share | None) -> Store:
 
 async def serve(settings: Settings, share: Share | None = None) -> None:
     """Start everything, say where it is, wait for a signal, stop everything."""
+    fitting = descriptors.connections(
+        settings.max_connections, calls=settings.max_requests, protocols=1 + settings.grpc_enabled
+    )
+    settings = dataclasses.replace(settings, max_connections=fitting)
     stopping = asyncio.Event()
     with signals(stopping):
         clock, entropy = SystemClock(), SystemEntropy()

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from errno import EMFILE, ENFILE
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
@@ -268,6 +269,9 @@ def _said(fault: BaseException) -> BaseException:
     if isinstance(fault, DiskFull):
         return InsufficientStorage()
     if isinstance(fault, DiskFault):
+        if isinstance(fault.__cause__, OSError) and fault.__cause__.errno in (EMFILE, ENFILE):
+            # Nothing is wrong with what is stored: this process, or the system, has too much open.
+            return SlowDown()
         return DamagedObject()
     return fault
 

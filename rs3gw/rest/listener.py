@@ -78,6 +78,8 @@ class Listener:
         self.responder = responder
         self.bounds = bounds
         self.connections: set[Connection] = set()
+        self.silent: dict[Connection, None] = {}
+        """Those that have not asked for anything yet, the oldest first."""
         self.tasks: set[asyncio.Task[None]] = set()
         self.is_stopping = False
         self.date = b""
@@ -105,6 +107,17 @@ class Listener:
         for connection in list(self.connections):
             connection.look(now)
         self._ticking = self._loop.call_later(self._tick_seconds, self._tick)
+
+    def make_room(self) -> bool:
+        """
+        Tell the oldest of those who have not asked for anything to slow down; whether there was one.
+
+        Whoever only holds connections open keeps nobody out by it.
+        """
+        oldest = next(iter(self.silent), None)
+        if oldest is not None:
+            oldest.slow_down()
+        return oldest is not None
 
     async def stop(self, drain_seconds: float) -> None:
         """Let nobody new in, let requests finish for so long, then cancel them."""
@@ -196,15 +209,17 @@ class Connection(asyncio.Protocol):
         self._peer = peer[0] if isinstance(peer, tuple) else None
         self._secure = transport.get_extra_info("sslcontext") is not None
         self.listener.connections.add(self)
-        if len(self.listener.connections) > self._bounds.connections:
-            self._refuse(SlowDown())
-        elif self.listener.is_stopping:
+        if self.listener.is_stopping:
             transport.close()
+        elif len(self.listener.connections) > self._bounds.connections and not self.listener.make_room():
+            self._refuse(SlowDown())
         else:
+            self.listener.silent[self] = None
             self._deadline = self._loop.time() + self._bounds.header_seconds
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.listener.connections.discard(self)
+        self.listener.silent.pop(self, None)
         for exchange in (self._current, *self._waiting):
             if exchange is not None:
                 exchange.lose()
@@ -310,6 +325,7 @@ class Connection(asyncio.Protocol):
             peer=self._peer,
             secure=self._secure,
         )
+        self.listener.silent.pop(self, None)
         exchange = Exchange(self, request, parser.should_keep_alive(), parser.get_http_version())
         self._receiving = exchange
         if self._current is None:
@@ -443,6 +459,11 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         self._ends = True
         self._transport.abort()
+
+    def slow_down(self) -> None:
+        """Close a connection that has not asked for anything, because somebody else may."""
+        self.listener.silent.pop(self, None)
+        self._refuse(SlowDown())
 
     def _close(self) -> None:
         """End the connection once what was written has gone out."""

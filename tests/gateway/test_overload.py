@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 
 import pytest
 
-from rs3gw.auth.credentials import Authority, Credential
+from rs3gw.auth.credentials import Authority, Credential, token_of
 from rs3gw.auth.evidence import Anonymous, Bearer, Evidence
 from rs3gw.engine.memory import Memory
+from rs3gw.engine.ports import DiskFault
 from rs3gw.engine.world import SystemClock, SystemEntropy
 from rs3gw.errors import InvalidToken, SlowDown
 from rs3gw.gateway import Gateway
@@ -17,6 +19,7 @@ from rs3gw.operations import OPERATIONS, Message
 LIST = OPERATIONS["ListBuckets"]
 KEY = Credential(access_key="key", secret_key="secret-secret", name="owner")
 EVIDENCE = Evidence(proof=Bearer(token="nobody's"), protocol="grpc")
+OWNER = Evidence(proof=Bearer(token=token_of(KEY)), protocol="grpc")
 
 
 async def unread(identity: object) -> Message:
@@ -52,10 +55,8 @@ async def test_calls_are_counted_until_they_have_ended_however_they_end(gateway)
         await waiting.wait()
         raise AssertionError
 
-    evidence = Evidence(proof=Bearer(token=gateway.authority._tokens["key"]), protocol="grpc")
-
     async def call() -> None:
-        async with gateway.perform(LIST, evidence, stuck):
+        async with gateway.perform(LIST, OWNER, stuck):
             pass
 
     calls = [asyncio.ensure_future(call()) for _ in range(2)]
@@ -72,7 +73,6 @@ async def test_strangers_have_half_of_the_places(gateway):
     """Whoever has no key cannot keep out those who have one."""
     gateway.max_requests = 4
     anonymous = Evidence(proof=Anonymous(), protocol="grpc")
-    owner = Evidence(proof=Bearer(token=gateway.authority._tokens["key"]), protocol="grpc")
 
     async def stuck(identity: object) -> Message:
         await asyncio.Event().wait()
@@ -86,7 +86,7 @@ async def test_strangers_have_half_of_the_places(gateway):
     await asyncio.sleep(0)
     with pytest.raises(SlowDown):
         await call(anonymous)
-    calls.append(asyncio.ensure_future(call(owner)))
+    calls.append(asyncio.ensure_future(call(OWNER)))
     await asyncio.sleep(0)
 
     assert not any(each.done() for each in calls)
@@ -95,3 +95,14 @@ async def test_strangers_have_half_of_the_places(gateway):
         each.cancel()
     await asyncio.gather(*calls, return_exceptions=True)
     assert (gateway.under_way, gateway.strangers) == (0, 0)
+
+
+async def test_no_descriptor_left_is_no_damage(gateway):
+    """A client that is told of damage restores a backup; one that is told to slow down comes back."""
+
+    async def read(identity: object) -> Message:
+        raise DiskFault("a blob") from OSError(errno.EMFILE, "Too many open files")
+
+    with pytest.raises(SlowDown):
+        async with gateway.perform(LIST, OWNER, read):
+            pass

@@ -276,13 +276,3 @@ async def test_a_listener_that_stops_answers_what_is_under_way():
         await stopping
 
         assert (status, headers["connection"]) == (200, "close")
-
-
-async def test_one_connection_too_many_is_told_to_slow_down():
-    async with listening() as connect:
-        for _ in range(BOUNDS.connections):
-            await connect()
-        await asyncio.sleep(0.05)
-        status, headers, _ = await (await connect()).answer()
-
-        assert (status, headers["retry-after"]) == (503, "1")
