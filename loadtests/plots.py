@@ -12,7 +12,20 @@ from pathlib import Path
 from typing import Any
 
 INK = "#7d8590"
-COLOURS = ("#2f81f7", "#db6d28", "#3fb950", "#a371f7", "#e5534b", "#768390", "#d4a72c", "#39c5cf")
+COLOURS = (
+    "#2f81f7",
+    "#db6d28",
+    "#3fb950",
+    "#a371f7",
+    "#e5534b",
+    "#39c5cf",
+    "#d4a72c",
+    "#768390",
+    "#e275ad",
+    "#8cc265",
+    "#9e6a03",
+    "#1b7c83",
+)
 ROW_INCHES, WIDTH_INCHES = 0.16, 7.2
 
 
@@ -21,7 +34,8 @@ class Plot:
     """
     Bars that lie side by side, one of each series in each group; ``is_stacked`` puts them end to end.
 
-    A figure that is None is left out.  ``is_log`` is for figures that differ by more than a bar can show.
+    A figure that is None is left out.  ``is_log`` is for figures that differ by more than a bar can show;
+    ``begin`` is where bars begin, to either side: 1, for ratios.
     """
 
     name: str
@@ -31,6 +45,7 @@ class Plot:
     series: Mapping[str, Sequence[float | None]]
     is_stacked: bool = False
     is_log: bool = False
+    begin: float = 0.0
 
 
 def draw(plot: Plot, path: Path) -> None:
@@ -60,13 +75,13 @@ def draw(plot: Plot, path: Path) -> None:
         figure, axes = pyplot.subplots(figsize=(WIDTH_INCHES, height), layout="constrained")
         lefts = [0.0] * len(plot.groups)
         for number, (name, figures) in enumerate(plot.series.items()):
-            widths = [figure or 0.0 for figure in figures]
+            widths = [0.0 if figure is None else figure - plot.begin for figure in figures]
             shift = 0.0 if plot.is_stacked else number - (thick - 1) / 2
             axes.barh(
                 [row * (thick + 1) + shift for row in range(len(plot.groups))],
                 widths,
                 height=0.9,
-                left=lefts if plot.is_stacked else None,
+                left=lefts if plot.is_stacked else plot.begin,
                 color=COLOURS[number % len(COLOURS)],
                 label=name,
             )
@@ -80,6 +95,8 @@ def draw(plot: Plot, path: Path) -> None:
         axes.grid(axis="x", color=INK, alpha=0.25, linewidth=0.6)
         axes.set_axisbelow(True)
         if len(plot.series) > 1:
-            figure.legend(loc="outside lower center", ncols=min(len(plot.series), 4), frameon=False)
+            figure.legend(
+                loc="outside lower center", ncols=min(len(plot.series), 4 if len(plot.series) < 9 else 3), frameon=False
+            )
         figure.savefig(path, transparent=True, metadata={"Date": None, "Creator": None})
         pyplot.close(figure)

@@ -158,6 +158,7 @@ def _section(other: str, asked: Sequence[Work], found: Mapping[str, Mapping[str,
                 groups=[work.name for work in asked],
                 series={name: [ratio(work, name) for work in asked] for name in (STRICT, RELAXED)},
                 is_log=True,
+                begin=1.0,
             )
         ],
     )
