@@ -34,7 +34,7 @@ ANSWER_SECONDS = 30.0
 CHUNK_BYTES = 100 * 1024
 """Of a message of gRPC: a large body is several."""
 
-s3_pb2 = stubs.s3_pb2  # type: ignore[attr-defined]  # generated, and found where the stubs put it
+s3_pb2 = stubs.s3_pb2  # generated, and found where the stubs put it
 
 _CODE = re.compile(rb"<Code>(\w+)</Code>")
 _DETAILS = "grpc-status-details-bin"
