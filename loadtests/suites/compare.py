@@ -26,6 +26,9 @@ from loadtests.wire import Keys, Load, request, send
 
 BUCKET = "compared"
 KIB, MIB = 1024, 1024**2
+Found = Mapping[str, Mapping[str, float | None]]
+"""The median figure by the work's name and the server's; None where a request was refused or not answered."""
+
 STRICT, RELAXED = "rs3gw, strict", "rs3gw, relaxed"
 
 
@@ -58,9 +61,10 @@ def _same(
     return lambda server: [request(method, server.port, path, body, query=query, keys=server.keys)] * count
 
 
-def _many(method: str, count: int, body: bytes = b"") -> Callable[[Server], Sequence[bytes]]:
+def _many(method: str, count: int, body: bytes = b"", prefix: str = "many") -> Callable[[Server], Sequence[bytes]]:
     return lambda server: [
-        request(method, server.port, f"/{BUCKET}/many/{number:04}", body, keys=server.keys) for number in range(count)
+        request(method, server.port, f"/{BUCKET}/{prefix}/{number:04}", body, keys=server.keys)
+        for number in range(count)
     ]
 
 
@@ -75,8 +79,8 @@ def works(share: int) -> tuple[Work, ...]:
         Work("GET 1 KiB, 32 connections", _many("GET", 1000), 32, is_rate=True),
         Work("HEAD, 32 connections", _many("HEAD", 1000), 32, is_rate=True),
         Work("LIST of 1,000", _same("GET", f"/{BUCKET}", 10 // share, query="list-type=2&prefix=many%2F"), 1, False),
-        Work("PUT 16 MiB, 4 connections", _same("PUT", f"/{BUCKET}/big", 8, os.urandom(16 * MIB)), 4, is_rate=True),
-        Work("GET 16 MiB, 4 connections", _same("GET", f"/{BUCKET}/big", 8), 4, is_rate=True),
+        Work("PUT 16 MiB, 4 connections", _many("PUT", 8, os.urandom(16 * MIB), "big"), 4, is_rate=True),
+        Work("GET 16 MiB, 4 connections", _many("GET", 8, prefix="big"), 4, is_rate=True),
         Work("DELETE, 32 connections", _many("DELETE", 1000), 32, is_rate=True),
     )
 
@@ -107,40 +111,51 @@ def measure(setting: Setting, ports: Mapping[str, int], notes: Sequence[str]) ->
     return Page(
         title="Beside others",
         text=f"The same signed requests to all, on one machine, in turns; each figure is the median of {turns} turns.\n"
-        "A ratio above 1 is ours to the good, one below 1 theirs.\n"
+        "A ratio above 1 is ours to the good, one below 1 theirs."
+        "  What was refused or not answered in any turn *fails*.\n"
         + "".join(f"\n- {note}" for note in (*notes, "rs3gw verifies every signature and every digest that is sent.")),
         sections=[_section(name, asked, found) for name in ports],
     )
 
 
-def _turns(
-    setting: Setting, servers: Mapping[str, Server], asked: Sequence[Work], turns: int
-) -> dict[str, dict[str, float]]:
+def _turns(setting: Setting, servers: Mapping[str, Server], asked: Sequence[Work], turns: int) -> Found:
     for server in servers.values():
         _send(server, [request("PUT", server.port, f"/{BUCKET}", keys=server.keys)], 1)
-    taken: dict[str, dict[str, list[float]]] = {work.name: {name: [] for name in servers} for work in asked}
+    taken: dict[str, dict[str, list[float | None]]] = {work.name: {name: [] for name in servers} for work in asked}
     for turn in range(turns):
         # DELETE ends a turn, so that each turn puts new keys.
         for work in asked:
             for name, server in servers.items():
-                taken[work.name][name].append(work.figure(_send(server, work.requests(server), work.connections)))
+                try:
+                    figure = work.figure(_send(server, work.requests(server), work.connections))
+                except (RuntimeError, ConnectionError) as fault:
+                    setting.say(f"  {work.name}, {name}: {str(fault).splitlines()[0]}")
+                    figure = None
+                taken[work.name][name].append(figure)
         setting.say(f"  turn {turn + 1} of {turns}")
-    return {work: {name: statistics.median(figures) for name, figures in each.items()} for work, each in taken.items()}
+    return {work: {name: _median(figures) for name, figures in each.items()} for work, each in taken.items()}
+
+
+def _median(figures: Sequence[float | None]) -> float | None:
+    known = [figure for figure in figures if figure is not None]
+    return statistics.median(known) if len(known) == len(figures) else None
 
 
 def _send(server: Server, wires: Sequence[bytes], connections: int) -> Load:
     return uvloop.run(send(server.port, wires, connections=connections))
 
 
-def _section(other: str, asked: Sequence[Work], found: Mapping[str, Mapping[str, float]]) -> Section:
-    def ratio(work: Work, ours: str) -> float:
+def _section(other: str, asked: Sequence[Work], found: Found) -> Section:
+    def ratio(work: Work, ours: str) -> float | None:
         mine, theirs = found[work.name][ours], found[work.name][other]
+        if mine is None or theirs is None:
+            return None
         return mine / theirs if work.is_rate else theirs / mine
 
     rows: list[tuple[Cell, ...]] = [
         (
             work.name,
-            *(f"{shown(found[work.name][name])} {work.unit}" for name in (STRICT, RELAXED, other)),
+            *(_figure(work, found[work.name][name]) for name in (STRICT, RELAXED, other)),
             ratio(work, STRICT),
             ratio(work, RELAXED),
             _verdict(ratio(work, STRICT)),
@@ -164,7 +179,13 @@ def _section(other: str, asked: Sequence[Work], found: Mapping[str, Mapping[str,
     )
 
 
-def _verdict(ratio: float) -> str:
+def _figure(work: Work, figure: float | None) -> str:
+    return "fails" if figure is None else f"{shown(figure)} {work.unit}"
+
+
+def _verdict(ratio: float | None) -> str:
+    if ratio is None:
+        return ""
     if 0.95 < ratio < 1.05:
         return "the same"
     return "faster" if ratio > 1 else "SLOWER"
