@@ -7,6 +7,7 @@ caller may; nothing is written before every value was checked.  Each step raises
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from rs3gw.engine.ports import Bucket, BucketMissing, Clock, DiskFault, DiskFull
 from rs3gw.errors import AccessDenied, DamagedObject, InsufficientStorage, NoSuchBucket, SlowDown
 from rs3gw.gateway import access
 from rs3gw.operations import Message, Operation, of
-from rs3gw.operations.body import Body
+from rs3gw.operations.body import Body, Stream
 
 Handler = Callable[["Call", Any], Awaitable[Message]]
 
@@ -260,7 +261,11 @@ class _Performance:
 async def _let_go(message: Message | None) -> None:
     """Close the body that a message carries, where it carries one (a document is a body too, but a str)."""
     body = None if message is None else message.__dict__.get("body")
-    if isinstance(body, Body):
+    if isinstance(body, Stream):
+        # A task of its own, for a call whose client is gone is ended by what it sends, and then cancelled: that must
+        # not come between, or a file stays open for ever.
+        await asyncio.shield(asyncio.ensure_future(body.aclose()))
+    elif isinstance(body, Body):
         await body.aclose()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +15,9 @@ from rs3gw.engine.ports import DiskFault
 from rs3gw.engine.world import SystemClock, SystemEntropy
 from rs3gw.errors import InvalidToken, SlowDown
 from rs3gw.gateway import Gateway
+from rs3gw.gateway.call import _let_go
 from rs3gw.operations import OPERATIONS, Message
+from rs3gw.operations.body import Stream
 
 LIST = OPERATIONS["ListBuckets"]
 KEY = Credential(access_key="key", secret_key="secret-secret", name="owner")
@@ -106,3 +109,25 @@ async def test_no_descriptor_left_is_no_damage(gateway):
     with pytest.raises(SlowDown):
         async with gateway.perform(LIST, OWNER, read):
             pass
+
+
+class Slow:
+    """Chunks that take a moment to let go of what they hold, as a thread that still reads does."""
+
+    is_closed = False
+
+    async def aclose(self) -> None:
+        await asyncio.sleep(0.01)
+        self.is_closed = True
+
+
+async def test_what_an_answer_holds_is_let_go_of_although_the_call_is_cancelled_meanwhile():
+    """gRPC ends a call twice when its client goes: what is sent fails, and then the call is cancelled."""
+    chunks = Slow()
+    ending = asyncio.ensure_future(_let_go(SimpleNamespace(body=Stream(chunks))))
+    await asyncio.sleep(0)
+    ending.cancel()
+    await asyncio.wait([ending])
+    await asyncio.sleep(0.05)
+
+    assert chunks.is_closed
