@@ -30,6 +30,7 @@ PLUMBING = {
     "fuse",
     "simulated",
     "programs",
+    "abuse",
 }
 """Modules of the package that prove nothing themselves."""
 
