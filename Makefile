@@ -23,7 +23,9 @@ conformance: $(VENV)/.installed-dev
 	@env -u RS3GW_STORAGE_ROOT -u RS3GW_GRPC_ENABLED scripts/conformance
 
 bench: $(VENV)/.installed-dev
-	@env -u RS3GW_STORAGE_ROOT -u RS3GW_GRPC_ENABLED $(VENV)/bin/python -m loadtests.bench
+	@env -u RS3GW_STORAGE_ROOT -u RS3GW_GRPC_ENABLED $(VENV)/bin/python -m loadtests.bench \
+		--out docs/benchmarks --readme README.md
+	@env -u RS3GW_STORAGE_ROOT -u RS3GW_GRPC_ENABLED $(VENV)/bin/python -m loadtests.profile --out docs/benchmarks
 
 proof: $(VENV)/.installed-dev
 	@env -u RS3GW_STORAGE_ROOT -u RS3GW_GRPC_ENABLED $(VENV)/bin/python -m proof --page docs/proof.md
