@@ -19,7 +19,8 @@ import grpc
 sys.path.insert(0, str(Path(__file__).parents[1] / "clients" / "python"))
 
 import s3_pb2 as s3_pb2
-from s3_pb2_grpc import BucketServiceStub, MultipartServiceStub, ObjectServiceStub
+from s3_pb2_grpc import BucketServiceStub, MultipartServiceStub
+from s3_pb2_grpc import ObjectServiceStub as ObjectServiceStub
 
 CHUNK_BYTES = 1024**2
 

@@ -45,6 +45,7 @@ class Watch:
     """Sees, from its making on, how busy the machine is with what is not ours."""
 
     def __init__(self) -> None:
+        self._commit = commit()
         self._load = os.getloadavg()[0]
         self._began = time.monotonic()
         self._busy = _busy_seconds()
@@ -58,7 +59,7 @@ class Watch:
     def head(self, durability: str, workers: int) -> str:
         """What stands above every page."""
         return (
-            f"rs3gw {__version__} at {commit()}, durability **{durability}**, "
+            f"rs3gw {__version__} at {self._commit}, durability **{durability}**, "
             f"{workers} {'process' if workers == 1 else 'processes'}, "
             f"on {datetime.now(UTC):%Y-%m-%d}.\n{machine()}; clients on the same machine, over loopback.\n"
             f"Load average {self._load:.1f} at the beginning and {os.getloadavg()[0]:.1f} at the end; "
