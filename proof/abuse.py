@@ -23,8 +23,8 @@ from google.rpc.status_pb2 import Status
 from loadtests import stubs, wire
 from proof.gateway import Gateway
 
-s3_pb2: Any = stubs.s3_pb2  # type: ignore[attr-defined,unused-ignore]  # generated, and found where the stubs put it
-ObjectServiceStub: Any = stubs.ObjectServiceStub  # type: ignore[attr-defined]
+s3_pb2: Any = stubs.s3_pb2
+ObjectServiceStub: Any = stubs.ObjectServiceStub
 
 BUCKET: Final = "overload"
 SMALL: Final = b"x" * 1024
