@@ -259,6 +259,12 @@ def rest_listener(settings: Settings, gateway: Gateway, inside: Inside) -> Liste
             tls.load_cert_chain(settings.tls_cert, settings.tls_key)
         except (ssl.SSLError, OSError) as fault:
             raise SettingsError(f"RS3GW_TLS_CERT and RS3GW_TLS_KEY: {fault}.") from fault
+        if settings.tls_client_ca is not None:
+            try:
+                tls.load_verify_locations(settings.tls_client_ca)
+            except (ssl.SSLError, OSError) as fault:
+                raise SettingsError(f"RS3GW_TLS_CLIENT_CA: {fault}.") from fault
+            tls.verify_mode = ssl.CERT_REQUIRED
         tls.minimum_version = ssl.TLSVersion.TLSv1_2
         tls.set_alpn_protocols(["http/1.1"])
     return Listener(application, bounds, tls=tls)
@@ -274,7 +280,9 @@ async def rpc_server(settings: Settings, gateway: Gateway, *, is_shared: bool) -
 
     tls = None
     if settings.grpc_tls_cert is not None and settings.grpc_tls_key is not None:
-        tls = TLSFiles(certificate=settings.grpc_tls_cert, key=settings.grpc_tls_key)
+        tls = TLSFiles(
+            certificate=settings.grpc_tls_cert, key=settings.grpc_tls_key, client_authority=settings.grpc_tls_client_ca
+        )
     server = Server(
         gateway,
         address=str(settings.grpc_addr),

@@ -126,6 +126,9 @@ class Settings:
     )
     tls_cert: Path | None = _setting(None, _READABLE, "The certificate chain of REST, PEM.")
     tls_key: Path | None = _setting(None, _READABLE, "Its private key, PEM.")
+    tls_client_ca: Path | None = _setting(
+        None, _READABLE, "Who signs the certificates that clients of REST must then have, PEM."
+    )
 
     grpc_enabled: bool = _setting(False, bool, "Whether gRPC listens too, on the host of RS3GW_BIND_ADDR.")
     grpc_port: int = _setting(50051, click.IntRange(0, 65535), "The port of gRPC.")
@@ -137,6 +140,9 @@ class Settings:
     )
     grpc_tls_cert: Path | None = _setting(None, _READABLE, "The certificate chain of gRPC, PEM.")
     grpc_tls_key: Path | None = _setting(None, _READABLE, "Its private key, PEM.")
+    grpc_tls_client_ca: Path | None = _setting(
+        None, _READABLE, "Who signs the certificates that clients of gRPC must then have, PEM."
+    )
 
     max_connections: int = _setting(
         4096,
@@ -172,13 +178,16 @@ class Settings:
     )
 
     def __post_init__(self) -> None:
-        for cert, key, names in (
-            (self.tls_cert, self.tls_key, ("RS3GW_TLS_CERT", "RS3GW_TLS_KEY")),
-            (self.grpc_tls_cert, self.grpc_tls_key, ("RS3GW_GRPC_TLS_CERT", "RS3GW_GRPC_TLS_KEY")),
+        for cert, key, client_ca, prefix in (
+            (self.tls_cert, self.tls_key, self.tls_client_ca, "RS3GW_TLS"),
+            (self.grpc_tls_cert, self.grpc_tls_key, self.grpc_tls_client_ca, "RS3GW_GRPC_TLS"),
         ):
+            names = (f"{prefix}_CERT", f"{prefix}_KEY")
             if (cert is None) != (key is None):
                 given, other = names if cert is not None else names[::-1]
                 raise SettingsError(f"{given} is set and {other} is not: TLS needs both, or neither.")
+            if client_ca is not None and cert is None:
+                raise SettingsError(f"{prefix}_CLIENT_CA is set and {names[0]} is not: without TLS nobody is asked.")
         if (self.access_key is None) != (self.secret_key is None):
             given, other = ("RS3GW_ACCESS_KEY", "RS3GW_SECRET_KEY")
             given, other = (given, other) if self.access_key is not None else (other, given)

@@ -47,10 +47,11 @@ def fitting(chunk_bytes: int, max_message_bytes: int) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TLSFiles:
-    """A certificate chain and its key, PEM."""
+    """A certificate chain and its key, PEM, and who must have signed the certificates of clients, if they need any."""
 
     certificate: Path
     key: Path
+    client_authority: Path | None = None
 
 
 class Call:
@@ -175,7 +176,13 @@ class Server:
             self.port = self._server.add_insecure_port(self._address)
         else:
             pair = (self._tls.key.read_bytes(), self._tls.certificate.read_bytes())
-            self.port = self._server.add_secure_port(self._address, grpc.ssl_server_credentials([pair]))
+            authority = self._tls.client_authority
+            credentials = grpc.ssl_server_credentials(
+                [pair],
+                root_certificates=None if authority is None else authority.read_bytes(),
+                require_client_auth=authority is not None,
+            )
+            self.port = self._server.add_secure_port(self._address, credentials)
         if not self.port:
             raise RuntimeError(f"{self._address} cannot be listened on")
         await self._server.start()

@@ -356,6 +356,41 @@ async def test_a_port_that_is_taken_is_not_shared(ask):
         await second.start()
 
 
+async def test_who_has_no_certificate_of_the_authority_is_not_heard(tmp_path):
+    """mTLS: a certificate of another authority is as good as none, and one of ours is no access key."""
+    authority, stranger = trustme.CA(), trustme.CA()
+    issued = authority.issue_cert("localhost")
+    files = TLSFiles(
+        certificate=tmp_path / "chain.pem", key=tmp_path / "key.pem", client_authority=tmp_path / "clients.pem"
+    )
+    issued.cert_chain_pems[0].write_to_path(files.certificate)
+    issued.private_key_pem.write_to_path(files.key)
+    authority.cert_pem.write_to_path(tmp_path / "clients.pem")
+    server = Server(gateway(), address="127.0.0.1:0", tls=files)
+    await server.start()
+
+    def showing(signer: trustme.CA | None) -> grpc.ChannelCredentials:
+        if signer is None:
+            return grpc.ssl_channel_credentials(authority.cert_pem.bytes())
+        shown = signer.issue_cert("client@example.com")
+        return grpc.ssl_channel_credentials(
+            authority.cert_pem.bytes(), shown.private_key_pem.bytes(), shown.cert_chain_pems[0].bytes()
+        )
+
+    async def asked(signer: trustme.CA | None, **evidence) -> str:
+        async with grpc.aio.secure_channel(f"localhost:{server.port}", showing(signer)) as channel:
+            call = BucketServiceStub(channel).ListBuckets(s3_pb2.ListBucketsRequest(), **evidence)
+            return (await call.code()).name
+
+    try:
+        assert await asked(authority, metadata=BEARER) == "OK"
+        assert await asked(authority) == "PERMISSION_DENIED"
+        assert await asked(stranger, metadata=BEARER) == "UNAVAILABLE"
+        assert await asked(None, metadata=BEARER) == "UNAVAILABLE"
+    finally:
+        await server.stop(0)
+
+
 async def test_tls_carries_the_calls_where_there_is_a_certificate(tmp_path):
     authority = trustme.CA()
     issued = authority.issue_cert("localhost")
