@@ -27,6 +27,9 @@ ELSEWHERE = frozenset(
     )
 )  # fmt: skip
 
+# Of a sub-resource that is read here: what S3 has besides, and rs3gw has not.
+UNWRITTEN = frozenset((("PUT", "versioning"),))
+
 # Parameters that change no operation's meaning: the operation's name that some SDKs add, where it is one of ours.
 HARMLESS = frozenset(("x-id",))
 
@@ -133,11 +136,16 @@ def _refuse_unknown(operation: Operation, request: Request, parameters: Mapping[
     for name, value in parameters.items():
         if name in declared or (name in HARMLESS and value in OPERATIONS) or name.lower().startswith("x-amz-"):
             continue
-        if name in SELECTING:
+        if name in SELECTING and (request.method, name) not in UNWRITTEN:
             raise MethodNotAllowed(
                 message=f"{request.method} does not go with ?{name} on this resource.", method=request.method
             )
-        if name in ELSEWHERE or name in HARMLESS or (not value and (name, "") in request.pairs and name.isidentifier()):
+        if (
+            name in ELSEWHERE
+            or name in HARMLESS
+            or name in SELECTING
+            or (not value and (name, "") in request.pairs and name.isidentifier())
+        ):
             raise NotImplementedHere(query=name)
 
 

@@ -157,7 +157,8 @@ def test_an_operation_of_s3_is_itself_or_refused_and_never_another(name):
 
     with pytest.raises(S3Error) as refusal:
         route(request)
-    assert refusal.value.code in ("NotImplemented", "MethodNotAllowed")
+    # The one that is asked of another host answers to a path that is no more than a key here.
+    assert refusal.value.code == ("MethodNotAllowed" if name == "WriteGetObjectResponse" else "NotImplemented")
 
 
 def route(request):
