@@ -26,7 +26,7 @@ SUBRESOURCES = frozenset(
 
 
 def string_to_sign(shown: PresignedV2) -> str:
-    """What the client signed."""
+    """What the client signed; SDKs sign the address of a bucket alone with a slash at its end, however they send it."""
     headers = shown.headers
     amz = sorted((name, value) for name, value in headers.items() if name.startswith("x-amz-"))
     amz += sorted((name, decoded(value)) for name, value in shown.query if name.startswith("x-amz-"))
@@ -37,6 +37,7 @@ def string_to_sign(shown: PresignedV2) -> str:
 
 def _resource(shown: PresignedV2) -> str:
     path = shown.path if shown.host_bucket is None else f"/{shown.host_bucket}{shown.path}"
+    path += "/" if path.count("/") == 1 and len(path) > 1 else ""
     named = sorted((name, decoded(value)) for name, value in shown.query if name in SUBRESOURCES)
     pieces = [name if not value else f"{name}={value}" for name, value in named]
     return path + (f"?{'&'.join(pieces)}" if pieces else "")

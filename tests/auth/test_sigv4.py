@@ -14,10 +14,12 @@ from datetime import UTC, datetime, timedelta
 from unittest.mock import patch
 from urllib.parse import quote, quote_plus, urlsplit
 
+import boto3
 import pytest
 from botocore import auth as botocore_auth
 from botocore.auth import HmacV1QueryAuth, S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 from botocore.credentials import Credentials
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,7 +28,7 @@ from rs3gw.auth import sigv4
 from rs3gw.auth.credentials import Authority, Credential
 from rs3gw.auth.evidence import Evidence, Scope, Signature
 from rs3gw.errors import S3Error
-from rs3gw.rest import evidence, messages
+from rs3gw.rest import evidence, messages, routing
 
 EXAMPLE = Credential(
     access_key="AKIAIOSFODNN7EXAMPLE", secret_key="wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY", name="example"
@@ -293,7 +295,8 @@ def judged(method, url, headers):
     )
     authority = Authority([EXAMPLE], region="us-east-1", clock=Now())
     try:
-        return authority.identify(evidence.gather(request, request.parameters())).name
+        host_bucket = routing.locate(request, ("localhost",)).host_bucket
+        return authority.identify(evidence.gather(request, request.parameters(), host_bucket=host_bucket)).name
     except S3Error as fault:
         return fault.code
 
@@ -374,6 +377,35 @@ def test_a_link_of_version_2_that_botocore_presigns_verifies(key, seconds):
 
     assert judged("GET", request.url, {"host": "127.0.0.1:9000"}) == "example"
     assert judged("PUT", request.url, {"host": "127.0.0.1:9000"}) == "SignatureDoesNotMatch"
+
+
+@pytest.mark.parametrize("style", ["path", "virtual"])
+@pytest.mark.parametrize(
+    ("operation", "fields"),
+    [
+        ("list_objects_v2", {}),
+        ("list_objects_v2", {"Prefix": "a b", "Delimiter": "/"}),
+        ("head_bucket", {}),
+        ("get_bucket_location", {}),
+        ("get_object", {"Key": "a/b c", "ResponseContentType": "text/plain"}),
+        ("upload_part", {"Key": "key", "UploadId": "upload", "PartNumber": 2}),
+    ],
+)
+def test_a_link_that_boto3_makes_by_default_verifies(operation, fields, style):
+    """Its default is version 2, and it signs a bucket as /bucket/ whichever way it sends it."""
+    client = boto3.client(
+        "s3",
+        endpoint_url="http://localhost:9000",
+        aws_access_key_id=EXAMPLE.access_key,
+        aws_secret_access_key=EXAMPLE.secret_key,
+        region_name="us-east-1",
+        config=Config(s3={"addressing_style": style}),
+    )
+    method = client.meta.service_model.operation_model(client.meta.method_to_api_mapping[operation]).http["method"]
+    link = client.generate_presigned_url(operation, {"Bucket": "bucket", **fields})
+
+    assert "AWSAccessKeyId=" in link
+    assert judged(method, link, {"host": urlsplit(link).netloc}) == "example"
 
 
 def test_botocore_of_a_quarter_of_an_hour_ago_is_too_late():
