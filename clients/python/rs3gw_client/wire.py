@@ -1,0 +1,341 @@
+"""
+How a client reaches a server: with threads, or on an event loop.  Everything else of it is written once, over this.
+
+What is written once is written as coroutines.  With threads they are run by ``run``, which never suspends: everything
+that they wait for has happened when it returns.  So nothing of a transfer, a retry or a page exists twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import bucket_pb2
+import grpc
+import multipart_pb2
+import object_pb2
+from google.protobuf.message_factory import GetMessageClass
+from rs3gw_auth import Credentials
+
+from rs3gw_client.errors import TimedOut, understood
+
+T = TypeVar("T")
+Work = Callable[[], Coroutine[Any, Any, None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """A method of the contract."""
+
+    name: str
+    path: str
+    request: Any
+    response: Any
+
+    def on(self, kind: Callable[..., Any]) -> Any:
+        """What calls it: ``kind`` is a channel's unary_unary, unary_stream or stream_unary."""
+        return kind(self.path, self.request.SerializeToString, self.response.FromString)
+
+
+def _methods() -> dict[str, Method]:
+    found = {}
+    for file in (bucket_pb2.DESCRIPTOR, object_pb2.DESCRIPTOR, multipart_pb2.DESCRIPTOR):
+        for service in file.services_by_name.values():
+            for method in service.methods:
+                request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+                found[method.name] = Method(method.name, f"/{service.full_name}/{method.name}", request, response)
+    return found
+
+
+METHODS = _methods()
+
+
+class Wire(Protocol):
+    """
+    A channel and what it takes to use it.  Every method raises the errors of rs3gw_client.errors.
+
+    A stream has no deadline but that something moves: ``stall_seconds`` is how long nothing may.
+    """
+
+    async def ask(self, method: Method, request: Any, *, seconds: float) -> Any:
+        """One message for one message."""
+
+    def read(self, method: Method, request: Any, *, stall_seconds: float) -> AsyncGenerator[Any, None]:
+        """Many messages for one."""
+
+    async def send(self, method: Method, messages: AsyncGenerator[Any, None], *, stall_seconds: float) -> Any:
+        """One message for many."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+    async def block(self, act: Callable[[], T]) -> T:
+        """Do what the disk may be slow at."""
+
+    async def each(self, works: AsyncGenerator[Work, None], *, limit: int) -> None:
+        """Do all of them, so many at once, each begun when there is room; the first failure ends it."""
+
+    async def close(self) -> None:
+        """Let go of the channel."""
+
+
+# With threads --------------------------------------------------------------------------------------------------
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine over a wire with threads."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    work.close()
+    raise RuntimeError("a coroutine over a wire with threads waited for a loop")
+
+
+def walk(items: AsyncGenerator[T, None]) -> Iterator[T]:
+    """What an asynchronous generator over a wire with threads yields."""
+    try:
+        while True:
+            try:
+                item = run(items.__anext__())
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        run(items.aclose())
+
+
+class Threads:
+    """A wire over a channel of grpc."""
+
+    def __init__(
+        self, channel: grpc.Channel, credentials: Credentials | None, *, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._channel, self._credentials, self._sleep = channel, credentials, sleep
+        self._watch = Watch()
+
+    def _metadata(self, method: Method) -> Any:
+        return () if self._credentials is None else self._credentials.metadata(method.path)
+
+    async def ask(self, method: Method, request: Any, *, seconds: float) -> Any:
+        call = method.on(self._channel.unary_unary)
+        try:
+            return call(request, timeout=seconds, metadata=self._metadata(method))
+        except grpc.RpcError as fault:
+            raise understood(fault) from fault
+
+    async def read(self, method: Method, request: Any, *, stall_seconds: float) -> AsyncGenerator[Any, None]:
+        stub = method.on(self._channel.unary_stream)
+        call = stub(request, metadata=self._metadata(method))
+        with self._watch.over(call.cancel, stall_seconds) as watched:
+            try:
+                for message in call:
+                    watched.moved()
+                    yield message
+            except grpc.RpcError as fault:
+                raise watched.understood(fault) from fault
+            finally:
+                call.cancel()
+
+    async def send(self, method: Method, messages: AsyncGenerator[Any, None], *, stall_seconds: float) -> Any:
+        stub: Any = self._channel.stream_unary(
+            method.path, method.request.SerializeToString, method.response.FromString
+        )
+        failed: list[BaseException] = []
+        started = threading.Event()
+
+        def moving() -> Iterator[Any]:
+            started.wait()
+            try:
+                for message in walk(messages):
+                    watched.moved()
+                    yield message
+            except BaseException as fault:
+                # grpc would log it and say UNKNOWN: the caller is to hear what its own source raised.
+                failed.append(fault)
+                call.cancel()
+
+        call = stub.future(moving(), metadata=self._metadata(method))
+        with self._watch.over(call.cancel, stall_seconds) as watched:
+            started.set()
+            try:
+                return call.result()
+            except grpc.RpcError as fault:
+                if failed:
+                    raise failed[0] from None
+                raise watched.understood(fault) from fault
+            except grpc.FutureCancelledError as fault:
+                if failed:
+                    raise failed[0] from None
+                raise TimedOut(f"nothing moved for {stall_seconds:g} s") from fault
+            finally:
+                call.cancel()
+
+    async def sleep(self, seconds: float) -> None:
+        self._sleep(seconds)
+
+    async def block(self, act: Callable[[], T]) -> T:
+        return act()
+
+    async def each(self, works: AsyncGenerator[Work, None], *, limit: int) -> None:
+        with ThreadPoolExecutor(limit) as pool:
+            under_way: set[Future[None]] = set()
+            for work in walk(works):
+                if len(under_way) >= limit:
+                    done, under_way = wait(under_way, return_when=FIRST_COMPLETED)
+                    for each in done:
+                        each.result()
+                under_way.add(pool.submit(_carry, work))
+            for each in under_way:
+                each.result()
+
+    async def close(self) -> None:
+        self._channel.close()
+
+
+def _carry(work: Work) -> None:
+    run(work())
+
+
+class Watched:
+    """A stream that is watched."""
+
+    def __init__(self, cancel: Callable[[], Any], seconds: float) -> None:
+        self.cancel, self.seconds = cancel, seconds
+        self.is_late = False
+        self.moved()
+
+    def moved(self) -> None:
+        self.deadline = time.monotonic() + self.seconds
+
+    def understood(self, fault: grpc.RpcError) -> Exception:
+        return TimedOut(f"nothing moved for {self.seconds:g} s") if self.is_late else understood(fault)
+
+
+class Watch:
+    """Cancels streams on which nothing moves; one thread for all of them, which ends when there are none."""
+
+    LOOK_SECONDS = 0.05
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._watched: set[Watched] = set()
+
+    @contextmanager
+    def over(self, cancel: Callable[[], Any], seconds: float) -> Iterator[Watched]:
+        watched = Watched(cancel, seconds)
+        with self._lock:
+            self._watched.add(watched)
+            if len(self._watched) == 1:
+                threading.Thread(target=self._look, name="rs3gw-watch", daemon=True).start()
+        try:
+            yield watched
+        finally:
+            with self._lock:
+                self._watched.discard(watched)
+
+    def _look(self) -> None:
+        while True:
+            time.sleep(self.LOOK_SECONDS)
+            with self._lock:
+                if not self._watched:
+                    return
+                late = [each for each in self._watched if time.monotonic() > each.deadline]
+            for each in late:
+                each.is_late = True
+                each.cancel()
+
+
+# On a loop -----------------------------------------------------------------------------------------------------
+
+
+class Loop:
+    """A wire over a channel of grpc.aio."""
+
+    def __init__(self, channel: grpc.aio.Channel, credentials: Credentials | None) -> None:
+        self._channel, self._credentials = channel, credentials
+
+    def _metadata(self, method: Method) -> Any:
+        return () if self._credentials is None else self._credentials.metadata(method.path)
+
+    async def ask(self, method: Method, request: Any, *, seconds: float) -> Any:
+        call = method.on(self._channel.unary_unary)
+        try:
+            return await call(request, timeout=seconds, metadata=self._metadata(method))
+        except grpc.RpcError as fault:
+            raise understood(fault) from fault
+
+    async def read(self, method: Method, request: Any, *, stall_seconds: float) -> AsyncGenerator[Any, None]:
+        stub = method.on(self._channel.unary_stream)
+        call = stub(request, metadata=self._metadata(method))
+        try:
+            while True:
+                message = await _moving(call.read(), stall_seconds)
+                if message is grpc.aio.EOF:  # type: ignore[attr-defined]  # its stubs forgot it
+                    return
+                yield message
+        except grpc.RpcError as fault:
+            raise understood(fault) from fault
+        finally:
+            call.cancel()
+
+    async def send(self, method: Method, messages: AsyncGenerator[Any, None], *, stall_seconds: float) -> Any:
+        stub: Any = self._channel.stream_unary(
+            method.path, method.request.SerializeToString, method.response.FromString
+        )
+        call = stub(metadata=self._metadata(method))
+        try:
+            async for message in messages:
+                try:
+                    await _moving(call.write(message), stall_seconds)
+                except (grpc.RpcError, asyncio.InvalidStateError):
+                    break  # it is over, and says below why
+            else:
+                await _moving(call.done_writing(), stall_seconds)
+            return await _moving(call, stall_seconds)
+        except grpc.RpcError as fault:
+            raise understood(fault) from fault
+        finally:
+            call.cancel()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def block(self, act: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(None, act)
+
+    async def each(self, works: AsyncGenerator[Work, None], *, limit: int) -> None:
+        under_way: set[asyncio.Future[None]] = set()
+        try:
+            async for work in works:
+                if len(under_way) >= limit:
+                    done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                    for each in done:
+                        each.result()
+                under_way.add(asyncio.ensure_future(work()))
+            while under_way:
+                done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+                for each in done:
+                    each.result()
+        finally:
+            for each in under_way:
+                each.cancel()
+            await asyncio.gather(*under_way, return_exceptions=True)
+
+    async def close(self) -> None:
+        await self._channel.close(None)
+
+
+async def _moving(step: Any, seconds: float) -> Any:
+    try:
+        async with asyncio.timeout(seconds):
+            return await step
+    except TimeoutError as fault:
+        raise TimedOut(f"nothing moved for {seconds:g} s") from fault
