@@ -88,6 +88,8 @@ class Call:
             # that waits in it goes when the client does.  What the call held of ours is given up now.
             log.info("a client took nothing of its answer for %g s", self._idle_seconds)
             raise asyncio.CancelledError from fault
+        except Exception as fault:  # as above: the stream is reset, because the connection broke
+            raise asyncio.CancelledError from fault
 
     async def refuse(self, fault: S3Error) -> NoReturn:
         await self._context.abort(faults.code(fault), faults.sentence(fault), faults.trailing(fault))

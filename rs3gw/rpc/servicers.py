@@ -89,7 +89,7 @@ class Exchange(Protocol):
         """
         Send one message of a stream, by its bytes, waiting while the client is slow.
 
-        Raises CancelledError where the client takes nothing for too long.
+        Raises CancelledError where the client is gone, or takes nothing for too long.
         """
 
     async def refuse(self, fault: S3Error) -> NoReturn:

@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from s3_pb2_grpc import BucketServiceStub
 
-from rs3gw.rpc.server import CLIENT_MESSAGE_BYTES, ENVELOPE_BYTES, Server, TLSFiles, fitting
+from rs3gw.rpc.server import CLIENT_MESSAGE_BYTES, ENVELOPE_BYTES, Call, Server, TLSFiles, fitting
 from rs3gw.rpc.servicers import SERVICES
 
 from .conftest import BEARER, Asking, etag, gateway, info_of
@@ -240,6 +240,17 @@ async def test_a_slow_reader_gets_everything(ask):
             await asyncio.sleep(0.01)
 
     assert size == len(data)
+
+
+async def test_a_connection_that_breaks_under_a_message_ends_the_call_and_is_no_fault_of_ours():
+    """grpc says it with an exception without a public class, and only where the reset overtakes the cancellation."""
+
+    class Reset:
+        async def write(self, wire: bytes) -> None:
+            raise Exception('Failed "execute_batch"')
+
+    with pytest.raises(asyncio.CancelledError):
+        await Call(Reset(), 1.0).write(b"message")
 
 
 async def test_parts_become_an_object(ask):
