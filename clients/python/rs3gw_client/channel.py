@@ -73,8 +73,10 @@ def options(*, checks_health: bool, more: Mapping[str, Any]) -> list[tuple[str, 
         "grpc.service_config": service_config(checks_health=checks_health),
         "grpc.max_receive_message_length": MOST_MESSAGE_BYTES,
         "grpc.max_send_message_length": MOST_MESSAGE_BYTES,
+        # A new channel is a new connection (rs3gw_client.wire).
+        "grpc.use_local_subchannel_pool": 1,
         # A peer that is gone is found out although nothing is sent to it.
-        "grpc.keepalive_time_ms": 30_000,
+        "grpc.keepalive_time_ms": 20_000,
         "grpc.keepalive_timeout_ms": 10_000,
         **more,
     }

@@ -12,11 +12,11 @@ A face is names, types and documentation: what a word does is in rs3gw_client.co
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
 
-import grpc
 from rs3gw_auth import Credentials
 
 from rs3gw_client import files
@@ -97,11 +97,9 @@ class Client:
         ways: Ways | None = None,
         checks_health: bool = True,
         options: Mapping[str, Any] | None = None,
-        channel: grpc.Channel | None = None,
     ) -> None:
-        if channel is None:
-            channel = open_channel(target, tls, checks_health=checks_health, more=options or {})
-        self._core = Core(Threads(channel, credentials), ways or Ways())
+        opening = partial(open_channel, target, tls, checks_health=checks_health, more=options or {})
+        self._core = Core(Threads(opening, credentials), ways or Ways())
 
     @classmethod
     def from_environment(cls, **more: Any) -> Self:
@@ -304,8 +302,8 @@ class AsyncClient:
         checks_health: bool = True,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        channel = open_aio_channel(target, tls, checks_health=checks_health, more=options or {})
-        self._core = Core(Loop(channel, credentials), ways or Ways())
+        opening = partial(open_aio_channel, target, tls, checks_health=checks_health, more=options or {})
+        self._core = Core(Loop(opening, credentials), ways or Ways())
 
     @classmethod
     def from_environment(cls, **more: Any) -> Self:

@@ -113,13 +113,29 @@ def walk(items: AsyncGenerator[T, None]) -> Iterator[T]:
 
 
 class Threads:
-    """A wire over a channel of grpc."""
+    """
+    A wire over a channel of grpc.
+
+    A channel on which nothing moved is left to those who still use it, and the next call has a new one: what stands
+    between may have forgotten the connection, and gRPC would go on with it for minutes.
+    """
 
     def __init__(
-        self, channel: grpc.Channel, credentials: Credentials | None, *, sleep: Callable[[float], None] = time.sleep
+        self,
+        open_channel: Callable[[], grpc.Channel],
+        credentials: Credentials | None,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._channel, self._credentials, self._sleep = channel, credentials, sleep
+        self._open, self._credentials, self._sleep = open_channel, credentials, sleep
+        self._channel = open_channel()
+        self._opening = threading.Lock()
         self._watch = Watch()
+
+    def _leave(self, channel: grpc.Channel) -> None:
+        with self._opening:
+            if self._channel is channel:
+                self._channel = self._open()
 
     def _metadata(self, method: Method) -> Any:
         return () if self._credentials is None else self._credentials.metadata(method.path)
@@ -132,23 +148,23 @@ class Threads:
             raise understood(fault) from fault
 
     async def read(self, method: Method, request: Any, *, stall_seconds: float) -> AsyncGenerator[Any, None]:
-        stub = method.on(self._channel.unary_stream)
-        call = stub(request, metadata=self._metadata(method))
+        channel = self._channel
+        call = method.on(channel.unary_stream)(request, metadata=self._metadata(method))
         with self._watch.over(call.cancel, stall_seconds) as watched:
             try:
                 for message in call:
                     watched.moved()
                     yield message
             except grpc.RpcError as fault:
+                if watched.is_late:
+                    self._leave(channel)
                 raise watched.understood(fault) from fault
             finally:
                 call.cancel()
 
     async def send(self, method: Method, messages: AsyncGenerator[Any, None], *, stall_seconds: float) -> Any:
-        stub: Any = self._channel.stream_unary(
-            method.path, method.request.SerializeToString, method.response.FromString
-        )
-        failed: list[BaseException] = []
+        channel = self._channel
+        failed: list[Exception] = []
         started = threading.Event()
 
         def moving() -> Iterator[Any]:
@@ -157,24 +173,22 @@ class Threads:
                 for message in walk(messages):
                     watched.moved()
                     yield message
-            except BaseException as fault:
+            except Exception as fault:
                 # grpc would log it and say UNKNOWN: the caller is to hear what its own source raised.
                 failed.append(fault)
                 call.cancel()
 
-        call = stub.future(moving(), metadata=self._metadata(method))
+        call = method.on(channel.stream_unary).future(moving(), metadata=self._metadata(method))
         with self._watch.over(call.cancel, stall_seconds) as watched:
             started.set()
             try:
                 return call.result()
-            except grpc.RpcError as fault:
+            except (grpc.RpcError, grpc.FutureCancelledError) as fault:
                 if failed:
                     raise failed[0] from None
+                if watched.is_late:
+                    self._leave(channel)
                 raise watched.understood(fault) from fault
-            except grpc.FutureCancelledError as fault:
-                if failed:
-                    raise failed[0] from None
-                raise TimedOut(f"nothing moved for {stall_seconds:g} s") from fault
             finally:
                 call.cancel()
 
@@ -215,7 +229,7 @@ class Watched:
     def moved(self) -> None:
         self.deadline = time.monotonic() + self.seconds
 
-    def understood(self, fault: grpc.RpcError) -> Exception:
+    def understood(self, fault: Exception) -> Exception:
         return TimedOut(f"nothing moved for {self.seconds:g} s") if self.is_late else understood(fault)
 
 
@@ -257,10 +271,17 @@ class Watch:
 
 
 class Loop:
-    """A wire over a channel of grpc.aio."""
+    """A wire over a channel of grpc.aio, which is left where nothing moved on it, as that of Threads."""
 
-    def __init__(self, channel: grpc.aio.Channel, credentials: Credentials | None) -> None:
-        self._channel, self._credentials = channel, credentials
+    def __init__(self, open_channel: Callable[[], grpc.aio.Channel], credentials: Credentials | None) -> None:
+        self._open, self._credentials = open_channel, credentials
+        self._channel = open_channel()
+        self._left: list[grpc.aio.Channel] = []
+
+    def _leave(self, channel: grpc.aio.Channel) -> None:
+        if self._channel is channel:
+            self._left.append(channel)
+            self._channel = self._open()
 
     def _metadata(self, method: Method) -> Any:
         return () if self._credentials is None else self._credentials.metadata(method.path)
@@ -273,24 +294,25 @@ class Loop:
             raise understood(fault) from fault
 
     async def read(self, method: Method, request: Any, *, stall_seconds: float) -> AsyncGenerator[Any, None]:
-        stub = method.on(self._channel.unary_stream)
-        call = stub(request, metadata=self._metadata(method))
+        channel = self._channel
+        call = method.on(channel.unary_stream)(request, metadata=self._metadata(method))
         try:
             while True:
                 message = await _moving(call.read(), stall_seconds)
                 if message is grpc.aio.EOF:  # type: ignore[attr-defined]  # its stubs forgot it
                     return
                 yield message
+        except TimedOut:
+            self._leave(channel)
+            raise
         except grpc.RpcError as fault:
             raise understood(fault) from fault
         finally:
             call.cancel()
 
     async def send(self, method: Method, messages: AsyncGenerator[Any, None], *, stall_seconds: float) -> Any:
-        stub: Any = self._channel.stream_unary(
-            method.path, method.request.SerializeToString, method.response.FromString
-        )
-        call = stub(metadata=self._metadata(method))
+        channel = self._channel
+        call = method.on(channel.stream_unary)(metadata=self._metadata(method))
         try:
             async for message in messages:
                 try:
@@ -300,6 +322,9 @@ class Loop:
             else:
                 await _moving(call.done_writing(), stall_seconds)
             return await _moving(call, stall_seconds)
+        except TimedOut:
+            self._leave(channel)
+            raise
         except grpc.RpcError as fault:
             raise understood(fault) from fault
         finally:
@@ -330,7 +355,8 @@ class Loop:
             await asyncio.gather(*under_way, return_exceptions=True)
 
     async def close(self) -> None:
-        await self._channel.close(None)
+        for channel in (*self._left, self._channel):
+            await channel.close(None)
 
 
 async def _moving(step: Any, seconds: float) -> Any:
