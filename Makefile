@@ -6,7 +6,7 @@ VENV := .venv
 export RS3GW_STORAGE_ROOT ?= .state/data
 export RS3GW_GRPC_ENABLED ?= true
 
-.PHONY: run test install check conformance bench proof docs clean
+.PHONY: run test test-clients install check conformance bench proof docs clean
 
 run: install
 	@exec $(VENV)/bin/rs3gw serve
@@ -15,6 +15,10 @@ install: $(VENV)/.installed-runtime
 
 test: $(VENV)/.installed-dev
 	@env -u RS3GW_STORAGE_ROOT -u RS3GW_GRPC_ENABLED scripts/test
+
+# The clients in clients/, by their own tests and against what the others wrote: needs Go and Rust.
+test-clients: $(VENV)/.installed-dev
+	@env -u RS3GW_STORAGE_ROOT -u RS3GW_GRPC_ENABLED scripts/test-clients
 
 check: $(VENV)/.installed-dev
 	@scripts/check
