@@ -41,6 +41,8 @@ class Write(Generic[Value]):
     began: int
     ended: float = math.inf
     """When it had certainly happened; infinite while that is not known."""
+    is_withdrawn: bool = False
+    """Whether it was refused."""
 
     @property
     def is_certain(self) -> bool:
@@ -76,6 +78,7 @@ class Register(Generic[Value]):
     def withdraw(self, write: Write[Value]) -> None:
         """It was refused: it did nothing and never will."""
         self._writes.remove(write)
+        write.is_withdrawn = True
 
     def was_read(self, value: Value) -> None:
         """A reader was shown this before the crash, so that it may not be taken back."""
@@ -189,6 +192,8 @@ class Ledger:
         Raises Fault where that may not be, or where a completion did one half of what it does.
         """
         upload.presence.settle(None if found is None else PRESENT)
+        if upload.completion is not None and upload.completion.is_withdrawn:
+            upload.completion = None
         if upload.completion is not None:
             if found is None:
                 self.register(upload.key).acknowledge(upload.completion)

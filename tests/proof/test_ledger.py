@@ -241,6 +241,19 @@ def test_a_completion_that_ended_the_upload_and_made_no_object_lost_it(ledger):
     assert "lost" == kind_of(fault)
 
 
+def test_a_completion_that_was_refused_leaves_the_upload_and_the_key_as_they_were(ledger):
+    """As it is where nobody listens any more when it is asked for."""
+    upload = uploaded(ledger)
+    gone, made = ledger.begin_completion(upload, NEW)
+    upload.presence.withdraw(gone)
+    ledger.register("key").withdraw(made)
+
+    ledger.settle_upload(upload, {1: "etag"})
+    ledger.settle("key", None)
+
+    assert "id" in ledger.uploads
+
+
 def test_a_completion_that_made_the_object_and_left_the_upload_is_wrong(ledger):
     upload = uploaded(ledger)
     ledger.begin_completion(upload, NEW)
