@@ -153,3 +153,46 @@ func TestAGatewayThatIsNotThereIsTriedAgainAndThenAnError(t *testing.T) {
 		t.Fatal(took)
 	}
 }
+
+func TestAByteThatChangesOnItsWayIsNoticed(t *testing.T) {
+	direct, between := dial(t, target), newProxy(t)
+	name := bucket(t, direct)
+	client := dial(t, between.target(), rs3gw.WithParts(5*mebibyte, 2))
+	zeros := make([]byte, 11*mebibyte)
+	tainted := func(move func() error) error {
+		between.willTaint.Store(true)
+		err := move()
+		if between.willTaint.Load() {
+			t.Fatal("nothing was changed")
+		}
+		return err
+	}
+	putting := tainted(func() error {
+		_, err := client.Put(context.Background(), name, "k", bytes.NewReader(zeros))
+		return err
+	})
+	uploading := tainted(func() error {
+		_, err := client.Upload(context.Background(), name, "k", bytes.NewReader(zeros), int64(len(zeros)))
+		return err
+	})
+	upload(t, direct, name, zeros)
+	reading := tainted(func() error {
+		body, _, err := client.Get(context.Background(), name, "k")
+		if err != nil {
+			return err
+		}
+		defer body.Close()
+		_, err = io.Copy(io.Discard, body)
+		return err
+	})
+	downloading := tainted(func() error {
+		_, err := client.Download(context.Background(), name, "k", create(t))
+		return err
+	})
+
+	for _, err := range []error{putting, uploading, reading, downloading} {
+		if !errors.Is(err, rs3gw.ErrChecksum) {
+			t.Fatal(putting, uploading, reading, downloading)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package rs3gw_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -18,37 +19,41 @@ import (
 )
 
 // The tests ask a real gateway: the one that RS3GW_TEST_GRPC names, or one of their own, which RS3GW_COMMAND starts.
-var target, accessKey, secretKey string
+var (
+	target    = os.Getenv("RS3GW_TEST_GRPC")
+	accessKey = os.Getenv("RS3GW_TEST_ACCESS_KEY")
+	secretKey = os.Getenv("RS3GW_TEST_SECRET_KEY")
+)
 
 const startSeconds = 20
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
-		if target = os.Getenv("RS3GW_TEST_GRPC"); target != "" {
-			accessKey, secretKey = os.Getenv("RS3GW_TEST_ACCESS_KEY"), os.Getenv("RS3GW_TEST_SECRET_KEY")
+		if target != "" {
 			return m.Run()
 		}
-		stop, err := serve()
+		accessKey, secretKey = "gotestgotest", "a secret for tests alone"
+		own, stop, err := serve()
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		defer stop()
+		target = own
 		return m.Run()
 	}())
 }
 
-// serve starts a gateway over an empty root on ports that nobody listens on.
-func serve() (stop func(), err error) {
+// serve starts a gateway with these settings, over an empty root, on ports that nobody listens on.
+func serve(settings ...string) (target string, stop func(), err error) {
 	command := os.Getenv("RS3GW_COMMAND")
 	if command == "" {
 		command = filepath.Join("..", "..", ".venv", "bin", "rs3gw")
 	}
 	root, err := os.MkdirTemp("", "rs3gw-go-")
 	if err != nil {
-		return nil, err
+		return "", nil, err
 	}
-	accessKey, secretKey = "gotestgotest", "a secret for tests alone"
 	port := freePort()
 	target = fmt.Sprintf("127.0.0.1:%d", port)
 	gateway := exec.Command(command, "serve")
@@ -56,9 +61,10 @@ func serve() (stop func(), err error) {
 		fmt.Sprintf("RS3GW_BIND_ADDR=127.0.0.1:%d", freePort()), fmt.Sprintf("RS3GW_GRPC_PORT=%d", port),
 		"RS3GW_GRPC_ENABLED=true", "RS3GW_STORAGE_ROOT="+root, "RS3GW_LOG_LEVEL=error",
 		"RS3GW_ACCESS_KEY="+accessKey, "RS3GW_SECRET_KEY="+secretKey)
+	gateway.Env = append(gateway.Env, settings...)
 	gateway.Stderr = os.Stderr
 	if err := gateway.Start(); err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	stop = func() {
 		_ = gateway.Process.Signal(syscall.SIGTERM)
@@ -68,11 +74,22 @@ func serve() (stop func(), err error) {
 	for began := time.Now(); time.Since(began) < startSeconds*time.Second; time.Sleep(20 * time.Millisecond) {
 		if probe, err := net.Dial("tcp", target); err == nil {
 			probe.Close()
-			return stop, nil
+			return target, stop, nil
 		}
 	}
 	stop()
-	return nil, fmt.Errorf("%s serve was not ready within %d s", command, startSeconds)
+	return "", nil, fmt.Errorf("%s serve was not ready within %d s", command, startSeconds)
+}
+
+// served is a gateway for one test alone.
+func served(t *testing.T, settings ...string) string {
+	t.Helper()
+	target, stop, err := serve(settings...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	return target
 }
 
 func freePort() int {
@@ -116,7 +133,9 @@ type proxy struct {
 	broken   atomic.Int64
 	// isMute says that nothing of what the gateway answers comes through.
 	isMute atomic.Bool
-	ends   []func(isBroken bool)
+	// willTaint says that one byte of the next long run of zeros comes through as another, in either direction.
+	willTaint atomic.Bool
+	ends      []func(isBroken bool)
 }
 
 func newProxy(t *testing.T) *proxy {
@@ -180,10 +199,10 @@ func (p *proxy) carry(client net.Conn) {
 	p.ends = append(p.ends, end)
 	p.mutex.Unlock()
 	go func() {
-		carried, _ := io.CopyN(gateway, client, up)
+		carried, _ := io.CopyN(taintable{gateway, &p.willTaint}, client, up)
 		end(carried == up)
 	}()
-	carried, _ := io.CopyN(mutable{client, &p.isMute}, gateway, down)
+	carried, _ := io.CopyN(mutable{taintable{client, &p.willTaint}, &p.isMute}, gateway, down)
 	end(carried == down)
 }
 
@@ -206,6 +225,19 @@ type mutable struct {
 func (m mutable) Write(data []byte) (int, error) {
 	if m.isMute.Load() {
 		return len(data), nil
+	}
+	return m.Writer.Write(data)
+}
+
+type taintable struct {
+	io.Writer
+	willTaint *atomic.Bool
+}
+
+func (m taintable) Write(data []byte) (int, error) {
+	if at := bytes.Index(data, make([]byte, 1000)); at >= 0 && m.willTaint.CompareAndSwap(true, false) {
+		data = bytes.Clone(data)
+		data[at+500] = 1
 	}
 	return m.Writer.Write(data)
 }
