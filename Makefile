@@ -37,7 +37,7 @@ proof: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	@scripts/docs
 
-$(VENV)/.installed-%: requirements/%.txt requirements/build.txt pyproject.toml scripts/install
+$(VENV)/.installed-%: requirements/%.txt requirements/build.txt pyproject.toml clients/python/pyproject.toml scripts/install
 	@PYTHON=$(PYTHON) scripts/install $*
 
 clean:

@@ -38,6 +38,37 @@ def serve(**values: Any) -> None:
     sys.exit(workers.run(settings))
 
 
+def _client_command(name: str) -> None:
+    """A command of the client, which is a distribution of its own and may not be there."""
+
+    @main.command(
+        name,
+        short_help=_CLIENT_COMMANDS[name],
+        add_help_option=False,
+        context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+    )
+    @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+    def command(arguments: tuple[str, ...]) -> None:
+        try:
+            from rs3gw_client import cli as client
+        except ModuleNotFoundError as fault:
+            if fault.name != "rs3gw_client":
+                raise
+            raise click.ClickException(f"`rs3gw {name}` is of the client: pip install rs3gw-client") from fault
+        sys.exit(client.main([name, *arguments], program="rs3gw"))
+
+
+_CLIENT_COMMANDS = {
+    "cp": "Copy a file or an object, over gRPC.",
+    "ls": "List buckets, or what a bucket has.",
+    "cat": "Write objects to standard output.",
+    "rm": "Remove objects.",
+    "sync": "Make a directory or a prefix have what another has.",
+}
+for _name in _CLIENT_COMMANDS:
+    _client_command(_name)
+
+
 @main.command("settings", params=list(options()))
 @click.option("--markdown", is_flag=True, help="As docs/settings.md has it.")
 @click.pass_context

@@ -21,6 +21,7 @@ import click
 from rs3gw.auth.credentials import MIN_SECRET_LENGTH
 
 PREFIX = "RS3GW_"
+CLIENTS = "RS3GW_CLIENT_"
 
 DEVELOPMENT_ACCESS_KEY = "rs3gwdevelopment"
 DEVELOPMENT_SECRET_KEY = "rs3gw-development-secret"
@@ -272,9 +273,11 @@ def share_metrics(directory: Path) -> None:
 
 
 def refuse_unknown(environment: Mapping[str, str] | None = None) -> None:
-    """Raises SettingsError for an RS3GW_* variable that no setting has."""
+    """Raises SettingsError for an RS3GW_* variable that no setting has; RS3GW_CLIENT_* are the clients' own."""
     names = os.environ if environment is None else environment
     known = {row.variable for row in rows()}
-    unknown = sorted(name for name in names if name.startswith(PREFIX) and name not in known)
+    unknown = sorted(
+        name for name in names if name.startswith(PREFIX) and name not in known and not name.startswith(CLIENTS)
+    )
     if unknown:
         raise SettingsError(f"{', '.join(unknown)}: no such setting. `rs3gw settings` prints those that exist.")

@@ -365,12 +365,6 @@ class Core:
                 return found
             marker = page.next_part_number_marker
 
-    async def uploads(self, bucket: str, key: str) -> Sequence[str]:
-        """The uploads of a key that are under way, the youngest first."""
-        page = await self.call("ListMultipartUploads", bucket=bucket, prefix=key)
-        of_key = [each for each in page.uploads if each.key == key]
-        return [each.upload_id for each in sorted(of_key, key=lambda each: -each.initiated.ToNanoseconds())]
-
     # The rest
 
     async def copy(self, source: tuple[str, str], bucket: str, key: str, facts: Mapping[str, Any]) -> Stored:

@@ -1,13 +1,15 @@
 """
 Files up and down: by parts and ranges, several at once, and continued where the last attempt ended.
 
-Up, the server is the journal: it has the parts that arrived, and a part of the file that is not what the server has is
-sent again.  Down, bytes go to ``NAME.part`` and what is there of them is noted in ``NAME.part.ranges``, after they
-are on the disk; ``NAME`` itself appears when all of it is, or not at all.
+Up, the server has the parts that arrived, and a part of the file that is not what the server has is sent again; which
+upload is ours is noted under the user's cache, so that nobody goes on with somebody else's.  Down, bytes go to
+``NAME.part``, and what is there of them is noted in ``NAME.part.ranges`` after it is on the disk; ``NAME`` itself
+appears when all of it is there, or not at all.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
@@ -17,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from rs3gw_client.core import Core, Progress
-from rs3gw_client.errors import Error
+from rs3gw_client.errors import Error, NoSuchUpload
 from rs3gw_client.objects import ObjectInfo, Stored
 from rs3gw_client.wire import Work
 
@@ -57,14 +59,23 @@ async def upload(
                     raise FileChanged(f"{path} ended at byte {at + len(data)} of {size}")
                 yield number, data
 
-        upload_id, there = None, None
-        if resume:
-            begun = await core.uploads(bucket, key)
-            upload_id = begun[0] if begun else await core.begin(bucket, key, facts)
-            there = await core.parts(bucket, key, upload_id) if begun else {}
-        return await core.put_parts(
+        if not resume:
+            return await core.put_parts(bucket, key, parts(), size=size, facts=facts, progress=progress)
+        note = Note(path, bucket, key)
+        upload_id, there = note.read(), {}
+        if upload_id is not None:
+            try:
+                there = await core.parts(bucket, key, upload_id)
+            except NoSuchUpload:
+                upload_id = None
+        if upload_id is None:
+            upload_id = await core.begin(bucket, key, facts)
+            note.write(upload_id)
+        stored = await core.put_parts(
             bucket, key, parts(), size=size, facts=facts, progress=progress, upload_id=upload_id, there=there
         )
+        note.remove()
+        return stored
 
 
 async def download(core: Core, bucket: str, key: str, path: Path, *, progress: Progress, resume: bool) -> ObjectInfo:
@@ -118,6 +129,28 @@ def write_all(file: int, data: bytes, at: int) -> None:
     while view:
         written = os.pwrite(file, view, at)
         view, at = view[written:], at + written
+
+
+class Note:
+    """Which upload of a file was begun from here."""
+
+    def __init__(self, path: Path, bucket: str, key: str) -> None:
+        what = hashlib.sha256("\0".join((str(path.resolve()), bucket, key)).encode()).hexdigest()
+        cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+        self._path = Path(cache) / "rs3gw-client" / "uploads" / what
+
+    def read(self) -> str | None:
+        try:
+            return self._path.read_text()
+        except OSError:
+            return None
+
+    def write(self, upload_id: str) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text(upload_id)
+
+    def remove(self) -> None:
+        self._path.unlink(missing_ok=True)
 
 
 class Journal:
