@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 
 	"github.com/rs3gw/rs3gw/clients/go/rs3gwpb"
 )
@@ -102,6 +103,8 @@ func Dial(target string, options ...Option) (*Client, error) {
 		grpc.WithUnaryInterceptor(chosen.retries.unary),
 		grpc.WithStreamInterceptor(stream),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes)),
+		// A connection that went silent is one that broke: the gateway takes a ping every 10 s.
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 		// A call waits by the client's own clock: a connection that is slower to come back would use up its attempts.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},

@@ -16,9 +16,14 @@ import (
 type timestamp = timestamppb.Timestamp
 
 // Range asks for so many bytes from offset on, or for all from there with a negative count.
+//
+// It panics with a count of 0: S3 has no range without bytes, and would answer one with the whole object.
 func Range(offset, count int64) func(*rs3gwpb.GetObjectRequest) {
 	asked := fmt.Sprintf("bytes=%d-", offset)
-	if count >= 0 {
+	if count == 0 {
+		panic("rs3gw: a range of no bytes")
+	}
+	if count > 0 {
 		asked = fmt.Sprintf("bytes=%d-%d", offset, offset+count-1)
 	}
 	return func(request *rs3gwpb.GetObjectRequest) { request.Range = proto.String(asked) }

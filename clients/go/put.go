@@ -10,9 +10,12 @@ import (
 	"github.com/rs3gw/rs3gw/clients/go/rs3gwpb"
 )
 
-// messageBytes is how much content goes in one message of an upload: enough that the framing costs nothing, little
-// enough that a gateway holds little of it.
-const messageBytes = 256 << 10
+// How much content goes in one message of an upload: enough that the framing costs nothing, little enough that a
+// gateway holds little of it.  The first messages are smaller, as most objects are small.
+const (
+	messageBytes      = 256 << 10
+	firstMessageBytes = 16 << 10
+)
 
 // ContentType gives the object its media type.
 func ContentType(mediaType string) func(*rs3gwpb.PutObjectRequest) {
@@ -103,7 +106,7 @@ func send(body io.Reader, give func([]byte) error) (content, error) {
 	var sent content
 	for {
 		// A message may not be touched once it is sent, so every one has a buffer of its own.
-		data := make([]byte, messageBytes)
+		data := make([]byte, min(max(sent.bytes, firstMessageBytes), messageBytes))
 		count, err := io.ReadFull(body, data)
 		isLast := err == io.EOF || err == io.ErrUnexpectedEOF
 		if err != nil && !isLast {

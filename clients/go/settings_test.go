@@ -26,9 +26,10 @@ func TestAGatewayThatIsBusyIsAskedAgainAfterAWhile(t *testing.T) {
 	client := dial(t, busy)
 	name := bucket(t, client)
 	body, feed := io.Pipe()
-	stored := make(chan error)
+	stored := make(chan error, 1)
 	go func() {
 		_, err := client.Put(context.Background(), name, "slow", body)
+		body.CloseWithError(err)
 		stored <- err
 	}()
 	// More than a message has gone: the upload is under way, and has the only place there is.

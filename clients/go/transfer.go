@@ -2,6 +2,7 @@ package rs3gw
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/crc64"
 	"io"
@@ -25,11 +26,15 @@ const abortSeconds = 10
 // Upload stores so many bytes of the source as an object: in parts, many at once, each tried again by itself where the
 // connection breaks; what is no larger than a part in one stream.
 //
-// The object is there whole or not at all; an upload that fails is aborted.  Options are those of [Client.Put].
+// The object is there whole or not at all; an upload that fails is aborted.  Options are those of [Client.Put], but for
+// digests: it makes its own, of each part and of the whole.
 func (c *Client) Upload(
 	ctx context.Context, bucket, key string, source io.ReaderAt, size int64, asking ...func(*rs3gwpb.PutObjectRequest),
 ) (ObjectInfo, error) {
 	request := putRequest(bucket, key, asking)
+	if request.ContentMd5 != nil || request.ChecksumAlgorithm != nil || request.Checksums != nil {
+		return ObjectInfo{}, errors.New("rs3gw: Upload makes the checksums itself; give others to Put")
+	}
 	if size <= c.partBytes {
 		return c.put(ctx, request, io.NewSectionReader(source, 0, size))
 	}
@@ -48,7 +53,7 @@ func (c *Client) Upload(
 	return info, err
 }
 
-// begin is what a request to put says when the upload begins; its conditions and digests come when it is completed.
+// begin is what a request to put says when the upload begins; its conditions come when it is completed.
 func begin(request *rs3gwpb.PutObjectRequest) *rs3gwpb.CreateMultipartUploadRequest {
 	return &rs3gwpb.CreateMultipartUploadRequest{
 		Bucket:                  request.Bucket,
@@ -64,7 +69,6 @@ func begin(request *rs3gwpb.PutObjectRequest) *rs3gwpb.CreateMultipartUploadRequ
 		Tagging:                 request.Tagging,
 		StorageClass:            request.StorageClass,
 		Acl:                     request.Acl,
-		ChecksumAlgorithm:       request.ChecksumAlgorithm,
 		ExpectedBucketOwner:     request.ExpectedBucketOwner,
 	}
 }
@@ -88,13 +92,9 @@ func (c *Client) complete(
 	if err != nil {
 		return ObjectInfo{}, err
 	}
-	checksums := request.Checksums
-	if checksums == nil && request.ChecksumAlgorithm == nil {
-		checksums = &rs3gwpb.Checksums{Crc64Nvme: proto.String(encoded(whole(pieces, crcs)))}
-	}
 	answer, err := c.Uploads.CompleteMultipartUpload(ctx, &rs3gwpb.CompleteMultipartUploadRequest{
 		Bucket: request.Bucket, Key: request.Key, UploadId: upload, Parts: parts,
-		Checksums:           checksums,
+		Checksums:           &rs3gwpb.Checksums{Crc64Nvme: proto.String(encoded(whole(pieces, crcs)))},
 		MpuObjectSize:       proto.Int64(size),
 		IfMatch:             request.IfMatch,
 		IfNoneMatch:         request.IfNoneMatch,
