@@ -254,10 +254,7 @@ class Client:
 
     def complete_upload(self, bucket: str, key: str, upload_id: str, parts: Iterable[Part]) -> str:
         """Make the object of these parts; its ETag.  Raises InvalidPart, EntityTooSmall, NoSuchUpload."""
-        listed = [{"part_number": part.number, "etag": part.etag} for part in parts]
-        done = self.call("CompleteMultipartUpload", bucket=bucket, key=key, upload_id=upload_id, parts=listed)
-        etag: str = done.etag
-        return etag
+        return run(self._core.complete(bucket, key, upload_id, parts))
 
     def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:
         """Give an upload up, and the room of its parts back.  Raises NoSuchUpload."""
@@ -426,3 +423,28 @@ class AsyncClient:
     async def delete_many(self, bucket: str, keys: Iterable[str]) -> Sequence[Failure]:
         """Remove objects, a thousand in a call; those that could not be."""
         return await self._core.delete_many(bucket, keys)
+
+    # Uploads in parts
+
+    async def create_upload(self, bucket: str, key: str, **facts: Any) -> str:
+        """Begin an upload; its id."""
+        return await self._core.begin(bucket, key, facts)
+
+    async def upload_part(self, bucket: str, key: str, upload_id: str, number: int, data: bytes) -> Part:
+        """Store a part; a number that was stored before is replaced.  Raises NoSuchUpload."""
+        return await self._core.upload_part(bucket, key, upload_id, number, data)
+
+    async def parts(self, bucket: str, key: str, upload_id: str) -> dict[int, Part]:
+        """The parts that are stored, by number."""
+        return await self._core.parts(bucket, key, upload_id)
+
+    async def complete_upload(
+        self, bucket: str, key: str, upload_id: str, parts: Iterable[Part], *, if_none_match: str | None = None
+    ) -> str:
+        """Make the object of these parts; its ETag.  Raises InvalidPart, EntityTooSmall, NoSuchUpload."""
+        conditions = {"if_none_match": if_none_match} if if_none_match is not None else None
+        return await self._core.complete(bucket, key, upload_id, parts, conditions)
+
+    async def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:
+        """Give an upload up, and the room of its parts back.  Raises NoSuchUpload."""
+        await self.call("AbortMultipartUpload", bucket=bucket, key=key, upload_id=upload_id)

@@ -317,24 +317,29 @@ class Core:
 
         try:
             await self.wire.each(works(), limit=self.ways.parallel)
-            listed = [{"part_number": part.number, "etag": part.etag} for _, part in sorted(done.items())]
-            address = {"bucket": bucket, "key": key, "upload_id": upload_id}
-            # Completing twice says what the first time said, unless a condition stands in the way.
-            method = METHODS["CompleteMultipartUpload"]
-            request = method.request(**address, parts=listed, **conditions)
-            complete = partial(self.wire.ask, method, request, seconds=max(self.ways.call_seconds, COMPLETION_SECONDS))
-            answer = await self.again(complete, is_safe=not conditions)
+            etag = await self.complete(bucket, key, upload_id, [part for _, part in sorted(done.items())], conditions)
         except BaseException:
             if begun:
                 await self._forget(bucket, key, upload_id)
             raise
-        return Stored(answer.etag, sum(part.size for part in done.values()))
+        return Stored(etag, sum(part.size for part in done.values()))
 
     async def begin(self, bucket: str, key: str, facts: Mapping[str, Any]) -> str:
         """Begin an upload; its id."""
         kept = {name: value for name, value in facts.items() if name not in CONDITIONS}
         upload_id: str = (await self.call("CreateMultipartUpload", bucket=bucket, key=key, **kept)).upload_id
         return upload_id
+
+    async def complete(
+        self, bucket: str, key: str, upload_id: str, parts: Iterable[Part], conditions: Mapping[str, str] | None = None
+    ) -> str:
+        """Make the object of parts; its ETag.  Done twice it says what the first time said, unless it insists."""
+        method = METHODS["CompleteMultipartUpload"]
+        listed = [{"part_number": part.number, "etag": part.etag} for part in parts]
+        request = method.request(bucket=bucket, key=key, upload_id=upload_id, parts=listed, **(conditions or {}))
+        complete = partial(self.wire.ask, method, request, seconds=max(self.ways.call_seconds, COMPLETION_SECONDS))
+        etag: str = (await self.again(complete, is_safe=not conditions)).etag
+        return etag
 
     async def _forget(self, bucket: str, key: str, upload_id: str) -> None:
         try:
