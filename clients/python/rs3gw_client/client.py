@@ -299,8 +299,10 @@ class AsyncClient:
         checks_health: bool = True,
         options: Mapping[str, Any] | None = None,
     ) -> None:
-        opening = partial(open_aio_channel, target, tls, checks_health=checks_health, more=options or {})
-        self._core = Core(Loop(opening, credentials), ways or Ways())
+        chosen: dict[str, Any] = {"checks_health": checks_health, "more": options or {}}
+        uploads = Threads(partial(open_channel, target, tls, **chosen), credentials)
+        wire = Loop(partial(open_aio_channel, target, tls, **chosen), uploads, credentials)
+        self._core = Core(wire, ways or Ways())
 
     @classmethod
     def from_environment(cls, **more: Any) -> Self:

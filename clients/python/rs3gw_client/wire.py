@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 import bucket_pb2
 import grpc
@@ -24,6 +24,9 @@ from google.protobuf.message_factory import GetMessageClass
 from rs3gw_auth import Credentials
 
 from rs3gw_client.errors import TimedOut, understood
+
+MOST_UPLOADS: Final = 32
+"""How many uploads are under way at once on a loop; further ones wait."""
 
 T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, None]]
@@ -162,7 +165,14 @@ class Threads:
             finally:
                 call.cancel()
 
-    async def send(self, method: Method, messages: AsyncGenerator[Any, None], *, stall_seconds: float) -> Any:
+    async def send(
+        self,
+        method: Method,
+        messages: AsyncGenerator[Any, None],
+        *,
+        stall_seconds: float,
+        begun: list[Any] | None = None,
+    ) -> Any:
         channel = self._channel
         failed: list[Exception] = []
         started = threading.Event()
@@ -179,6 +189,8 @@ class Threads:
                 call.cancel()
 
         call = method.on(channel.stream_unary).future(moving(), metadata=self._metadata(method))
+        if begun is not None:
+            begun.append(call)
         with self._watch.over(call.cancel, stall_seconds) as watched:
             started.set()
             try:
@@ -271,12 +283,21 @@ class Watch:
 
 
 class Loop:
-    """A wire over a channel of grpc.aio, which is left where nothing moved on it, as that of Threads."""
+    """
+    A wire over a channel of grpc.aio, which is left where nothing moved on it, as that of Threads.
 
-    def __init__(self, open_channel: Callable[[], grpc.aio.Channel], credentials: Credentials | None) -> None:
-        self._open, self._credentials = open_channel, credentials
+    Uploads go through threads all the same: where a refusal overtakes a message that is being sent, grpc.aio forgets
+    the refusal and says "Internal error from Core", which was half of all refused uploads here.
+    https://github.com/grpc/grpc/issues/36066
+    """
+
+    def __init__(
+        self, open_channel: Callable[[], grpc.aio.Channel], uploads: Threads, credentials: Credentials | None
+    ) -> None:
+        self._open, self._uploads, self._credentials = open_channel, uploads, credentials
         self._channel = open_channel()
         self._left: list[grpc.aio.Channel] = []
+        self._pool = ThreadPoolExecutor(MOST_UPLOADS, thread_name_prefix="rs3gw-upload")
 
     def _leave(self, channel: grpc.aio.Channel) -> None:
         if self._channel is channel:
@@ -311,24 +332,14 @@ class Loop:
             call.cancel()
 
     async def send(self, method: Method, messages: AsyncGenerator[Any, None], *, stall_seconds: float) -> Any:
-        channel = self._channel
-        call = method.on(channel.stream_unary)(metadata=self._metadata(method))
+        begun: list[Any] = []
+        sending = self._uploads.send(method, messages, stall_seconds=stall_seconds, begun=begun)
         try:
-            async for message in messages:
-                try:
-                    await _moving(call.write(message), stall_seconds)
-                except (grpc.RpcError, asyncio.InvalidStateError):
-                    break  # it is over, and says below why
-            else:
-                await _moving(call.done_writing(), stall_seconds)
-            return await _moving(call, stall_seconds)
-        except TimedOut:
-            self._leave(channel)
+            return await asyncio.get_running_loop().run_in_executor(self._pool, run, sending)
+        except asyncio.CancelledError:
+            for call in begun:
+                call.cancel()
             raise
-        except grpc.RpcError as fault:
-            raise understood(fault) from fault
-        finally:
-            call.cancel()
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -357,6 +368,8 @@ class Loop:
     async def close(self) -> None:
         for channel in (*self._left, self._channel):
             await channel.close(None)
+        await self._uploads.close()
+        self._pool.shutdown(wait=False)
 
 
 async def _moving(step: Any, seconds: float) -> Any:

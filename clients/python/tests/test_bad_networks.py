@@ -76,6 +76,18 @@ def test_a_connection_that_falls_silent_is_left_and_the_read_goes_on(gateway: Ga
     assert proxy.connections >= 2
 
 
+@pytest.mark.parametrize("size", [1, 5 * MIB])
+def test_a_refusal_that_overtakes_the_upload_is_heard_on_a_loop_too(gateway: Gateway, size: int) -> None:
+    async def put() -> None:
+        credentials = Bearer(gateway.access_key, gateway.secret_key)
+        async with AsyncClient(gateway.target, credentials=credentials, ways=QUICK) as client:
+            for _ in range(10):
+                with pytest.raises(errors.NoSuchBucket):
+                    await client.put("nowhere", "key", DATA[:size])
+
+    asyncio.run(put())
+
+
 def test_nobody_who_answers_is_an_error_in_the_time_that_retries_take(gateway: Gateway) -> None:
     began = time.monotonic()
     with connect(gateway, "127.0.0.1:1") as client, pytest.raises(errors.Unreachable):
