@@ -3,13 +3,13 @@
 //! A stream that is closed is whole to the gateway.  So one that is given up, because the reader failed or because
 //! nobody waits for it any more, is reset and never closed: half an object must not become one.
 
-use std::future::Future;
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::{Bytes, BytesMut};
-use futures_util::{
-    FutureExt,
-    stream::{self, BoxStream, StreamExt},
-};
+use futures_util::{FutureExt, future::BoxFuture, stream::Stream};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     sync::mpsc,
@@ -127,32 +127,43 @@ impl Client {
         let mut objects = self.objects();
         let message =
             move |data, is_first| PutObjectRequest { data, ..if is_first { request.clone() } else { later.clone() } };
-        send(body, message, |request| async move { objects.put_object(request).await }).await
+        send(body, message, |request| async move { objects.put_object(request).await }.boxed()).await
     }
 }
 
+/// The answer of such a call.
+pub(crate) type Answering<A> = BoxFuture<'static, std::result::Result<Response<A>, Status>>;
+
 /// The request of a call whose content is a stream of messages.
-pub(crate) type Sending<M> = Request<BoxStream<'static, M>>;
+pub(crate) type Sending<M> = Request<Messages<M>>;
+
+/// The messages that are still to be sent.
+pub(crate) struct Messages<M>(mpsc::Receiver<M>);
+
+impl<M> Stream for Messages<M> {
+    type Item = M;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<M>> {
+        self.0.poll_recv(context)
+    }
+}
 
 /// Sends a body in the messages that are made of its pieces, and waits for the answer; an empty body is one message.
 ///
 /// A stream that the gateway ended early is no error here: the answer tells why.
-pub(crate) async fn send<M, A, F>(
+pub(crate) async fn send<M, A>(
     mut body: Body,
     message: impl Fn(Bytes, bool) -> M,
-    call: impl FnOnce(Sending<M>) -> F,
+    call: impl FnOnce(Sending<M>) -> Answering<A>,
 ) -> Result<(A, Content)>
 where
     M: Send + 'static,
-    F: Future<Output = std::result::Result<Response<A>, Status>>,
 {
     // Locals are dropped from the last to the first: the stream is reset before its sender could close it.
     let (sender, receiver) = mpsc::channel(1);
-    let messages =
-        stream::unfold(receiver, |mut receiver| async { receiver.recv().await.map(|next| (next, receiver)) });
-    let mut request = Request::new(messages.boxed());
+    let mut request = Request::new(Messages(receiver));
     let _reset = Reset(Some(request.cancellation_handle()));
-    let mut answer = Box::pin(call(request).fuse());
+    let mut answer = call(request);
 
     let feed = async {
         let mut running = Running::new();

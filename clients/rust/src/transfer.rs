@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use futures_util::stream::{self, StreamExt, TryStreamExt};
+use futures_util::{
+    FutureExt,
+    stream::{self, StreamExt, TryStreamExt},
+};
 use tokio::{
     fs::{File, OpenOptions},
     io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt},
@@ -240,7 +243,7 @@ impl Upload {
         let message =
             move |data, is_first| UploadPartRequest { data, ..if is_first { first.clone() } else { later.clone() } };
         let mut uploads = self.client.uploads();
-        let call = |request| async move { uploads.upload_part(request).await };
+        let call = |request| async move { uploads.upload_part(request).await }.boxed();
         let (answer, sent) = send(Body::reader(file.take(piece.bytes)), message, call).await?;
         if sent.bytes != piece.bytes {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter meanwhile").into());
