@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -64,6 +65,33 @@ func TestABodyThatCanBeReadTwiceIsSentAgain(t *testing.T) {
 	same(t, data, get(t, direct, name, "k"))
 	if broken := between.broken.Load(); broken != 2 {
 		t.Fatal(broken, "connections broke")
+	}
+}
+
+// gRPC begins a stream again by itself where little of it was sent, and would send that little alone.
+func TestAnUploadThatBreaksAtItsBeginningIsNeverStoredShort(t *testing.T) {
+	direct, between := dial(t, target), newProxy(t)
+	name := bucket(t, direct)
+	data := noise(400_000, 16)
+	for round := range int64(12) {
+		between.breaks(nil, []int64{500 + round*7_000, 20 + round})
+		key := fmt.Sprint(round)
+		client := dial(t, between.target())
+		failures := make(chan error)
+		for stream := range 3 {
+			go func() {
+				_, err := client.Put(context.Background(), name, fmt.Sprint(key, stream), bytes.NewReader(data))
+				failures <- err
+			}()
+		}
+		for range 3 {
+			if err := <-failures; err != nil {
+				t.Fatal(round, err)
+			}
+		}
+		for stream := range 3 {
+			same(t, data, get(t, direct, name, fmt.Sprint(key, stream)))
+		}
 	}
 }
 

@@ -102,7 +102,12 @@ func Dial(target string, options ...Option) (*Client, error) {
 		grpc.WithTransportCredentials(chosen.transport),
 		grpc.WithUnaryInterceptor(chosen.retries.unary),
 		grpc.WithStreamInterceptor(stream),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes)),
+		grpc.WithDefaultCallOptions(
+			grpc.MaxCallRecvMsgSize(maxMessageBytes),
+			// With a buffer, gRPC begins a stream again by itself where the connection breaks early, with the messages
+			// that it remembers and then the end: a gateway would store those as the whole object.
+			grpc.MaxRetryRPCBufferSize(0),
+		),
 		// A connection that went silent is one that broke: the gateway takes a ping every 10 s.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 		// A call waits by the client's own clock: a connection that is slower to come back would use up its attempts.

@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -57,7 +59,9 @@ func serve(settings ...string) (target string, stop func(), err error) {
 	port := freePort()
 	target = fmt.Sprintf("127.0.0.1:%d", port)
 	gateway := exec.Command(command, "serve")
-	gateway.Env = append(os.Environ(),
+	// What the tests are told with such names is no setting of a gateway, which refuses to guess.
+	others := slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, "RS3GW_") })
+	gateway.Env = append(others,
 		fmt.Sprintf("RS3GW_BIND_ADDR=127.0.0.1:%d", freePort()), fmt.Sprintf("RS3GW_GRPC_PORT=%d", port),
 		"RS3GW_GRPC_ENABLED=true", "RS3GW_STORAGE_ROOT="+root, "RS3GW_LOG_LEVEL=error",
 		"RS3GW_ACCESS_KEY="+accessKey, "RS3GW_SECRET_KEY="+secretKey)
@@ -66,12 +70,23 @@ func serve(settings ...string) (target string, stop func(), err error) {
 	if err := gateway.Start(); err != nil {
 		return "", nil, err
 	}
+	ended := make(chan struct{})
+	go func() {
+		_ = gateway.Wait()
+		close(ended)
+	}()
 	stop = func() {
 		_ = gateway.Process.Signal(syscall.SIGTERM)
-		_ = gateway.Wait()
+		<-ended
 		_ = os.RemoveAll(root)
 	}
 	for began := time.Now(); time.Since(began) < startSeconds*time.Second; time.Sleep(20 * time.Millisecond) {
+		select {
+		case <-ended:
+			stop()
+			return "", nil, fmt.Errorf("%s serve ended before it was ready", command)
+		default:
+		}
 		if probe, err := net.Dial("tcp", target); err == nil {
 			probe.Close()
 			return target, stop, nil

@@ -5,6 +5,8 @@ import (
 	"hash/crc64"
 	"io"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/rs3gw/rs3gw/clients/go/rs3gwpb"
@@ -73,7 +75,7 @@ func (c *Client) put(ctx context.Context, request *rs3gwpb.PutObjectRequest, bod
 			return err
 		}
 		answer, err = stream.CloseAndRecv()
-		return err
+		return sent.ifWhole(err)
 	})
 	if err != nil {
 		return ObjectInfo{}, err
@@ -93,10 +95,19 @@ func (c *Client) put(ctx context.Context, request *rs3gwpb.PutObjectRequest, bod
 	}, nil
 }
 
-// content is what was read of a body.
+// content is what was sent of a body.
 type content struct {
-	bytes int64
-	crc   uint64
+	bytes   int64
+	crc     uint64
+	isWhole bool
+}
+
+// ifWhole is how the stream of this content ended: one that took less than the body cannot have ended well.
+func (c content) ifWhole(err error) error {
+	if err == nil && !c.isWhole {
+		return fault(status.Error(codes.Unavailable, "the stream was answered before the whole body was sent"))
+	}
+	return err
 }
 
 // send gives a body away a message at a time; an empty one is one message without data.
@@ -122,6 +133,7 @@ func send(body io.Reader, give func([]byte) error) (content, error) {
 		sent.bytes += int64(count)
 		sent.crc = crc64.Update(sent.crc, nvme, data[:count])
 		if isLast {
+			sent.isWhole = true
 			return sent, nil
 		}
 	}

@@ -128,7 +128,7 @@ func (c *Client) uploadPart(ctx context.Context, first *rs3gwpb.UploadPartReques
 			return err
 		}
 		answer, err = stream.CloseAndRecv()
-		return err
+		return sent.ifWhole(err)
 	})
 	if err != nil {
 		return "", 0, err
