@@ -1,6 +1,6 @@
 //! Networks that break, and what a client makes of it.
 
-use std::{io, time::Duration};
+use std::{io, pin::Pin, time::Duration};
 
 use rs3gw_client::{
     Body, Client, Error, endpoint,
@@ -98,7 +98,7 @@ async fn parts_and_ranges_are_each_sent_again() {
 }
 
 /// Does what it is asked while no answer comes, and breaks the connection when `is_done` says that it was done.
-async fn unheard<T>(proxy: &Proxy, call: impl Future<Output = T>, is_done: impl AsyncFn() -> bool) -> T {
+async fn unheard<T>(proxy: &Proxy, call: Pin<Box<impl Future<Output = T>>>, is_done: impl AsyncFn() -> bool) -> T {
     proxy.mute();
     let breaking = async {
         while !is_done().await {
@@ -130,9 +130,9 @@ async fn a_write_under_a_condition_is_not_repeated_where_its_answer_was_lost() {
         let (direct, bucket) = (direct.clone(), bucket.clone());
         async move || direct.head(&bucket, key).await.is_ok()
     };
-    let conditional = client.put_with(request("once", Some("*")), "x");
+    let conditional = Box::pin(client.put_with(request("once", Some("*")), "x"));
     let conditional = unheard(&proxy, conditional, is_there("once")).await;
-    let plain = unheard(&proxy, client.put_with(request("again", None), "x"), is_there("again")).await;
+    let plain = unheard(&proxy, Box::pin(client.put_with(request("again", None), "x")), is_there("again")).await;
 
     assert!(matches!(conditional, Err(Error::Grpc(_))), "{conditional:?}");
     assert_eq!(1, plain.unwrap().size);
@@ -144,7 +144,7 @@ async fn a_bucket_is_not_deleted_twice() {
     let proxy = Proxy::start().await;
     let client = proxy.client().await;
     let is_gone = async || direct.list_buckets().await.unwrap().iter().all(|each| each.name() != bucket);
-    let lost = unheard(&proxy, client.delete_bucket(&bucket), is_gone).await;
+    let lost = unheard(&proxy, Box::pin(client.delete_bucket(&bucket)), is_gone).await;
 
     assert!(matches!(lost, Err(Error::Grpc(_))), "{lost:?}");
 }

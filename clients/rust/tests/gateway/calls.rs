@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     io,
+    ops::Bound::{self, Excluded, Included, Unbounded},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
@@ -81,11 +82,7 @@ async fn a_range_is_what_slices_have() {
     let (client, bucket) = client_and_bucket().await;
     let data = noise(300_000, 2);
     client.put(&bucket, "k", data.clone()).await.unwrap();
-    let ranged = async |range: (std::ops::Bound<u64>, std::ops::Bound<u64>)| {
-        client.get_range(&bucket, "k", range).await?.bytes().await
-    };
-    use std::ops::Bound::{Excluded, Included, Unbounded};
-
+    let ranged = async |range: (Bound<u64>, Bound<u64>)| client.get_range(&bucket, "k", range).await?.bytes().await;
     assert_eq!(data[10..200_000], ranged((Included(10), Excluded(200_000))).await.unwrap());
     assert_eq!(data[10..=11], ranged((Included(10), Included(11))).await.unwrap());
     assert_eq!(data[299_999..], ranged((Included(299_999), Unbounded)).await.unwrap());

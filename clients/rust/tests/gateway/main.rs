@@ -6,3 +6,5 @@ mod files;
 mod proxy;
 mod server;
 mod tasks;
+#[cfg(feature = "tls")]
+mod tls;
