@@ -1,6 +1,6 @@
 //! A connection to a gateway, and what is the same for all calls on it.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use tonic::{
     Response, Status,
@@ -124,7 +124,7 @@ impl Client {
 /// An address that is none, or one of `https` without the feature `tls`.
 pub fn endpoint(address: &str) -> Result<Endpoint> {
     let endpoint = Endpoint::from_shared(address.to_owned())
-        .map_err(|fault| Status::invalid_argument(format!("{address}: {}", sentence(&fault))))?
+        .map_err(|fault| Status::invalid_argument(format!("{address}: {fault}")))?
         .connect_timeout(Duration::from_secs(5))
         .http2_keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));
@@ -142,13 +142,7 @@ pub fn endpoint(address: &str) -> Result<Endpoint> {
 }
 
 fn unconnected(fault: tonic::transport::Error) -> crate::Error {
-    let mut status = Status::unavailable(sentence(&fault));
-    status.set_source(std::sync::Arc::new(fault));
+    let mut status = Status::unavailable("no connection");
+    status.set_source(Arc::new(fault));
     status.into()
-}
-
-/// An error with what led to it, which tonic's own sentences leave out.
-fn sentence(fault: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(fault), |fault| fault.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -3,7 +3,7 @@
 //! Only the gateway's own word is a refusal.  A status that gRPC made up because a connection broke is kept apart from
 //! it, because then nobody knows what became of the call.
 
-use std::{collections::HashMap, error, fmt, io};
+use std::{collections::HashMap, error, fmt, io, iter};
 
 use prost::Message;
 use tonic::{Code, Status};
@@ -109,7 +109,7 @@ impl fmt::Display for Error {
                     None => Ok(()),
                 }
             }
-            Self::Grpc(status) => write!(formatter, "{:?}: {}", status.code(), status.message()),
+            Self::Grpc(status) => write!(formatter, "{:?}: {}", status.code(), sentence(status)),
             Self::Checksum => formatter.write_str("the bytes are not those that the checksum was made of"),
             Self::Io(fault) => fault.fmt(formatter),
         }
@@ -119,9 +119,9 @@ impl fmt::Display for Error {
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Grpc(status) => error::Error::source(status.as_ref()),
             Self::Io(fault) => error::Error::source(fault),
-            Self::Refused(_) | Self::Checksum => None,
+            // What led to a status is in its sentence.
+            Self::Refused(_) | Self::Grpc(_) | Self::Checksum => None,
         }
     }
 }
@@ -157,6 +157,15 @@ impl From<Error> for io::Error {
             fault => Self::other(fault),
         }
     }
+}
+
+/// What a status says with what led to it, which is where tonic has what is worth knowing.
+fn sentence(status: &Status) -> String {
+    let causes = iter::successors(error::Error::source(status), |cause| cause.source());
+    let mut pieces = vec![status.message().to_owned()];
+    pieces.extend(causes.map(ToString::to_string));
+    pieces.dedup();
+    pieces.join(": ")
 }
 
 /// Where the gateway tells the id of a request.
