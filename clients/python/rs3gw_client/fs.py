@@ -9,11 +9,11 @@ meanwhile, reading it is an error.  One that is written appears when it is close
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 from fsspec.asyn import AsyncFileSystem, sync
 from fsspec.callbacks import DEFAULT_CALLBACK, Callback
@@ -31,6 +31,8 @@ BLOCK_BYTES: Final = 8 * MIB
 RANGE_BYTES: Final = 8 * MIB
 """What is more is read in several ranges at once."""
 MOST_AT_ONCE: Final = 8
+
+CLOSE_SECONDS: Final = 2.0
 
 Details = dict[str, Any]
 
@@ -90,14 +92,16 @@ class RS3GWFileSystem(AsyncFileSystem):
             self._how["tls"] = TLS(ca=tls_ca, cert=tls_cert, key=tls_key)
         self._ways = Ways(part_bytes=block_size, parallel=MOST_AT_ONCE)
         self.blocksize = block_size
-        self._clients: WeakKeyDictionary[Any, AsyncClient] = WeakKeyDictionary()
+        self._clients: weakref.WeakKeyDictionary[Any, AsyncClient] = weakref.WeakKeyDictionary()
 
     @property
     def client(self) -> AsyncClient:
         """The client of the loop that runs."""
         loop = asyncio.get_running_loop()
         if loop not in self._clients:
-            self._clients[loop] = AsyncClient(**self._how, ways=self._ways)
+            self._clients[loop] = client = AsyncClient(**self._how, ways=self._ways)
+            # At the end of the process at the latest: gRPC's threads must not outlive it.
+            weakref.finalize(self, close, loop, client)
         return self._clients[loop]
 
     def split(self, path: str) -> tuple[str, str]:
@@ -315,6 +319,17 @@ class RS3GWFileSystem(AsyncFileSystem):
             cache_options=cache_options,
             **more,
         )
+
+
+def close(loop: asyncio.AbstractEventLoop, client: AsyncClient) -> None:
+    """Close a client of a loop, from another thread, or from the loop itself, where nothing can be waited for."""
+    with suppress(RuntimeError):
+        if asyncio.get_running_loop() is loop:
+            loop.call_soon(lambda: asyncio.ensure_future(client.close()))
+            return
+    if loop.is_running():
+        with suppress(Exception):
+            asyncio.run_coroutine_threadsafe(client.close(), loop).result(CLOSE_SECONDS)
 
 
 def is_directory(path: str) -> bool:
