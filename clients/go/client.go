@@ -18,7 +18,8 @@ import (
 const (
 	defaultPartBytes = 8 << 20
 	defaultParallel  = 4
-	defaultAttempts  = 6
+	// Some five seconds of waiting in all: what it takes to start a gateway again.
+	defaultAttempts = 8
 )
 
 // maxMessageBytes is the largest RS3GW_GRPC_CHUNK_SIZE that a gateway may be told to send, and then some for the rest.
@@ -70,7 +71,7 @@ func WithTLS(config *tls.Config) Option {
 	return func(s *settings) { s.transport = credentials.NewTLS(config) }
 }
 
-// WithAttempts makes at most so many attempts of a call, the first one counted (6 unless said).
+// WithAttempts makes at most so many attempts of a call, the first one counted (8 unless said).
 func WithAttempts(attempts int) Option {
 	return func(s *settings) { s.retries.attempts = max(attempts, 1) }
 }

@@ -35,76 +35,98 @@ func TestMain(m *testing.M) {
 			return m.Run()
 		}
 		accessKey, secretKey = "gotestgotest", "a secret for tests alone"
-		own, stop, err := serve()
+		own, err := newGateway()
+		if err == nil {
+			err = own.start()
+		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
-		defer stop()
-		target = own
+		defer own.remove()
+		target = own.target
 		return m.Run()
 	}())
 }
 
-// serve starts a gateway with these settings, over an empty root, on ports that nobody listens on.
-func serve(settings ...string) (target string, stop func(), err error) {
+// gateway is one to be started over an empty root, on ports that nobody listens on; both stay its own.
+type gateway struct {
+	root, target string
+	settings     []string
+	process      *exec.Cmd
+	ended        chan struct{}
+}
+
+func newGateway(settings ...string) (*gateway, error) {
+	root, err := os.MkdirTemp("", "rs3gw-go-")
+	if err != nil {
+		return nil, err
+	}
+	port := freePort()
+	own := []string{
+		fmt.Sprintf("RS3GW_BIND_ADDR=127.0.0.1:%d", freePort()), fmt.Sprintf("RS3GW_GRPC_PORT=%d", port),
+		"RS3GW_GRPC_ENABLED=true", "RS3GW_STORAGE_ROOT=" + root, "RS3GW_LOG_LEVEL=error",
+		"RS3GW_ACCESS_KEY=" + accessKey, "RS3GW_SECRET_KEY=" + secretKey,
+	}
+	return &gateway{root: root, target: fmt.Sprintf("127.0.0.1:%d", port), settings: append(own, settings...)}, nil
+}
+
+// start returns when it listens.
+func (g *gateway) start() error {
 	command := os.Getenv("RS3GW_COMMAND")
 	if command == "" {
 		command = filepath.Join("..", "..", ".venv", "bin", "rs3gw")
 	}
-	root, err := os.MkdirTemp("", "rs3gw-go-")
-	if err != nil {
-		return "", nil, err
-	}
-	port := freePort()
-	target = fmt.Sprintf("127.0.0.1:%d", port)
-	gateway := exec.Command(command, "serve")
+	g.process, g.ended = exec.Command(command, "serve"), make(chan struct{})
 	// What the tests are told with such names is no setting of a gateway, which refuses to guess.
 	others := slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, "RS3GW_") })
-	gateway.Env = append(others,
-		fmt.Sprintf("RS3GW_BIND_ADDR=127.0.0.1:%d", freePort()), fmt.Sprintf("RS3GW_GRPC_PORT=%d", port),
-		"RS3GW_GRPC_ENABLED=true", "RS3GW_STORAGE_ROOT="+root, "RS3GW_LOG_LEVEL=error",
-		"RS3GW_ACCESS_KEY="+accessKey, "RS3GW_SECRET_KEY="+secretKey)
-	gateway.Env = append(gateway.Env, settings...)
-	gateway.Stderr = os.Stderr
-	if err := gateway.Start(); err != nil {
-		return "", nil, err
+	g.process.Env = append(others, g.settings...)
+	g.process.Stderr = os.Stderr
+	if err := g.process.Start(); err != nil {
+		return err
 	}
-	ended := make(chan struct{})
 	go func() {
-		_ = gateway.Wait()
-		close(ended)
+		_ = g.process.Wait()
+		close(g.ended)
 	}()
-	stop = func() {
-		_ = gateway.Process.Signal(syscall.SIGTERM)
-		<-ended
-		_ = os.RemoveAll(root)
-	}
 	for began := time.Now(); time.Since(began) < startSeconds*time.Second; time.Sleep(20 * time.Millisecond) {
 		select {
-		case <-ended:
-			stop()
-			return "", nil, fmt.Errorf("%s serve ended before it was ready", command)
+		case <-g.ended:
+			return fmt.Errorf("%s serve ended before it was ready", command)
 		default:
 		}
-		if probe, err := net.Dial("tcp", target); err == nil {
+		if probe, err := net.Dial("tcp", g.target); err == nil {
 			probe.Close()
-			return target, stop, nil
+			return nil
 		}
 	}
-	stop()
-	return "", nil, fmt.Errorf("%s serve was not ready within %d s", command, startSeconds)
+	g.end(syscall.SIGKILL)
+	return fmt.Errorf("%s serve was not ready within %d s", command, startSeconds)
+}
+
+func (g *gateway) end(how os.Signal) {
+	_ = g.process.Process.Signal(how)
+	<-g.ended
+}
+
+// remove stops it and takes its root away.
+func (g *gateway) remove() {
+	g.end(syscall.SIGTERM)
+	_ = os.RemoveAll(g.root)
 }
 
 // served is a gateway for one test alone.
-func served(t *testing.T, settings ...string) string {
+func served(t *testing.T, settings ...string) *gateway {
 	t.Helper()
-	target, stop, err := serve(settings...)
+	own, err := newGateway(settings...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(stop)
-	return target
+	if err := own.start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(own.remove)
+	return own
 }
 
 func freePort() int {

@@ -1,6 +1,7 @@
 package rs3gw_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -15,6 +16,8 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,7 +25,7 @@ import (
 )
 
 func TestAGatewayThatIsBusyIsAskedAgainAfterAWhile(t *testing.T) {
-	busy := served(t, "RS3GW_MAX_REQUESTS=1")
+	busy := served(t, "RS3GW_MAX_REQUESTS=1").target
 	client := dial(t, busy)
 	name := bucket(t, client)
 	body, feed := io.Pipe()
@@ -48,10 +51,43 @@ func TestAGatewayThatIsBusyIsAskedAgainAfterAWhile(t *testing.T) {
 	}
 }
 
+func TestAReadAndAnUploadOutliveAGatewayThatIsKilledAndStartedAgain(t *testing.T) {
+	gateway := served(t)
+	client := dial(t, gateway.target, rs3gw.WithParts(5*mebibyte, 2), rs3gw.WithAttempts(30))
+	name := bucket(t, client)
+	data := noise(16*mebibyte, 17)
+	put(t, client, name, "read", data)
+	body, _, err := client.Get(context.Background(), name, "read")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	var once sync.Once
+	asked := make(chan struct{})
+	source := &leaving{ReaderAt: bytes.NewReader(data), after: 6 * mebibyte, leave: func() { once.Do(func() { close(asked) }) }}
+	uploaded := make(chan error, 1)
+	go func() {
+		_, err := client.Upload(context.Background(), name, "written", source, int64(len(data)))
+		uploaded <- err
+	}()
+	<-asked
+	gateway.end(syscall.SIGKILL)
+	if err := gateway.start(); err != nil {
+		t.Fatal(err)
+	}
+	read, err := io.ReadAll(body)
+
+	if err := errors.Join(err, <-uploaded); err != nil {
+		t.Fatal(err)
+	}
+	same(t, data, read)
+	same(t, data, get(t, client, name, "written"))
+}
+
 func TestTLSIsSpokenWithWhomItsAuthoritySigned(t *testing.T) {
 	authority := newAuthority(t)
 	certificate, key := authority.sign(t, "gateway")
-	secure := served(t, "RS3GW_GRPC_TLS_CERT="+certificate, "RS3GW_GRPC_TLS_KEY="+key, "RS3GW_GRPC_TLS_CLIENT_CA="+authority.path)
+	secure := served(t, "RS3GW_GRPC_TLS_CERT="+certificate, "RS3GW_GRPC_TLS_KEY="+key, "RS3GW_GRPC_TLS_CLIENT_CA="+authority.path).target
 	certificate, key = authority.sign(t, "client")
 	own, err := tls.LoadX509KeyPair(certificate, key)
 	if err != nil {
