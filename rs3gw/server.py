@@ -164,7 +164,9 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
             inside = Inside(telemetry, store)
             rest = rest_listener(settings, gateway, inside)
             await rest.start(rest_socket)
-            rpc = await rpc_server(settings, gateway, is_shared=share is not None) if settings.grpc_enabled else None
+            rpc = None
+            if settings.grpc_enabled:
+                rpc = await rpc_server(settings, gateway, telemetry, is_shared=share is not None)
             inside.is_serving = True
             if share is None:
                 click.echo(banner(settings, rest_socket.getsockname()[1], rpc.port if rpc else None, keys))
@@ -270,7 +272,7 @@ def rest_listener(settings: Settings, gateway: Gateway, inside: Inside) -> Liste
     return Listener(application, bounds, tls=tls)
 
 
-async def rpc_server(settings: Settings, gateway: Gateway, *, is_shared: bool) -> RpcServer:
+async def rpc_server(settings: Settings, gateway: Gateway, telemetry: Telemetry, *, is_shared: bool) -> RpcServer:
     """
     The gRPC listener, started.  grpc is imported here: a server of REST alone starts without it.
 
@@ -293,6 +295,7 @@ async def rpc_server(settings: Settings, gateway: Gateway, *, is_shared: bool) -
         header_seconds=settings.header_seconds,
         max_connections=settings.max_connections,
         shares_port=is_shared,
+        watch=telemetry.watch,
     )
     try:
         await server.start()

@@ -78,6 +78,21 @@ class Telemetry:
             registry=self.registry,
             multiprocess_mode="mostrecent",
         )
+        # What dashboards for gRPC expect, by the names of go-grpc-prometheus, and the bytes besides.
+        method = ("grpc_type", "grpc_service", "grpc_method")
+        self.rpcs_started = self._rpc_counter("started", "Calls begun.", method)
+        self.rpcs_handled = self._rpc_counter("handled", "Calls ended, by code.", (*method, "grpc_code"))
+        self.rpc_received = self._rpc_counter("msg_received", "Messages received.", method)
+        self.rpc_sent = self._rpc_counter("msg_sent", "Messages sent.", method)
+        self.rpc_received_bytes = self._rpc_counter("msg_received_bytes", "Bytes of messages received.", method)
+        self.rpc_sent_bytes = self._rpc_counter("msg_sent_bytes", "Bytes of messages sent.", method)
+        self.rpc_seconds = Histogram(
+            "grpc_server_handling_seconds",
+            "From the beginning of a call to its status.",
+            method,
+            buckets=SECONDS,
+            registry=self.registry,
+        )
         self.log_all = log_requests == "all"
         self.log_failures = log_requests != "none"
         self._series: dict[tuple[str, str], _Series] = {}
@@ -89,9 +104,49 @@ class Telemetry:
             series = self._series[operation, protocol] = _Series(self, operation, protocol)
         return Seen(self, series, request_id)
 
+    def _rpc_counter(self, name: str, meaning: str, labels: tuple[str, ...]) -> Counter:
+        return Counter(f"grpc_server_{name}", meaning, labels, registry=self.registry)
+
+    def watch(self, kind: str, service: str, method: str) -> RpcSeries:
+        """The metrics of one method of gRPC; ``kind`` is unary, client_stream or server_stream."""
+        return RpcSeries(self, (kind, service, method))
+
     def render(self) -> bytes:
         """The metrics in Prometheus's text format."""
         return generate_latest(self._rendered)
+
+
+class RpcSeries:
+    """The children of gRPC's metrics for one method, looked up once; what rs3gw.rpc.server.Watch wants of it."""
+
+    def __init__(self, telemetry: Telemetry, labels: tuple[str, str, str]) -> None:
+        self._handled = {"OK": telemetry.rpcs_handled.labels(*labels, "OK")}
+        self._telemetry, self._labels = telemetry, labels
+        self._started = telemetry.rpcs_started.labels(*labels)
+        self._seconds = telemetry.rpc_seconds.labels(*labels)
+        self._received = telemetry.rpc_received.labels(*labels)
+        self._received_bytes = telemetry.rpc_received_bytes.labels(*labels)
+        self._sent = telemetry.rpc_sent.labels(*labels)
+        self._sent_bytes = telemetry.rpc_sent_bytes.labels(*labels)
+
+    def begin(self) -> None:
+        """A call begins."""
+        self._started.inc()
+
+    def end(self, code: str, seconds: float, received: tuple[int, int], sent: tuple[int, int]) -> None:
+        """It has ended with a code, after (messages, bytes) each way."""
+        handled = self._handled.get(code)
+        if handled is None:
+            handled = self._handled[code] = self._telemetry.rpcs_handled.labels(*self._labels, code)
+        handled.inc()
+        self._seconds.observe(seconds)
+        for (messages, size), counter, sizes in (
+            (received, self._received, self._received_bytes),
+            (sent, self._sent, self._sent_bytes),
+        ):
+            if messages:
+                counter.inc(messages)
+                sizes.inc(size)
 
 
 def forget_worker(pid: int) -> None:

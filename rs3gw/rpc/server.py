@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 import grpc
-from google.protobuf.message import Message as Proto
 
 from rs3gw.errors import NotImplementedHere, S3Error
 from rs3gw.gateway import Gateway
@@ -54,14 +55,73 @@ class TLSFiles:
     client_authority: Path | None = None
 
 
-class Call:
-    """A call of grpc.aio as the servicers see it."""
+class Watch(Protocol):
+    """Who counts the calls of one method."""
 
-    __slots__ = ("_context", "_idle_seconds")
+    def begin(self) -> None:
+        """A call begins."""
+
+    def end(self, code: str, seconds: float, received: tuple[int, int], sent: tuple[int, int]) -> None:
+        """It has ended with a code, spelled as Go does, after (messages, bytes) each way."""
+
+
+class Unwatched:
+    """Nobody counts."""
+
+    def begin(self) -> None:
+        return
+
+    def end(self, code: str, seconds: float, received: tuple[int, int], sent: tuple[int, int]) -> None:
+        return
+
+
+def spelled(code: grpc.StatusCode) -> str:
+    """A code as Go spells it, which is what dashboards match: NotFound, Canceled, OK."""
+    if code is grpc.StatusCode.OK:
+        return "OK"
+    if code is grpc.StatusCode.CANCELLED:
+        return "Canceled"
+    return "".join(word.capitalize() for word in code.name.split("_"))
+
+
+class Call:
+    """A call of grpc.aio as the servicers see it, and what went through it."""
+
+    __slots__ = (
+        "_began", "_code", "_context", "_idle_seconds", "_received", "_received_bytes", "_sent", "_sent_bytes",
+    )  # fmt: skip
 
     def __init__(self, context: grpc.aio.ServicerContext[Any, Any], idle_seconds: float) -> None:
         self._context = context
         self._idle_seconds = idle_seconds
+        self._began = time.perf_counter()
+        self._code = grpc.StatusCode.CANCELLED
+        """How it ends, unless it comes to another end."""
+        self._received = self._received_bytes = self._sent = self._sent_bytes = 0
+
+    @contextmanager
+    def watched(self, watch: Watch) -> Iterator[None]:
+        """Count it from here to its end, whichever that is."""
+        watch.begin()
+        try:
+            yield
+            self._code = grpc.StatusCode.OK
+        finally:
+            seconds = time.perf_counter() - self._began
+            received, sent = (self._received, self._received_bytes), (self._sent, self._sent_bytes)
+            watch.end(spelled(self._code), seconds, received, sent)
+
+    def received(self, wire: bytes) -> bytes:
+        """Count a message that came."""
+        self._received += 1
+        self._received_bytes += len(wire)
+        return wire
+
+    def sent(self, wire: bytes) -> bytes:
+        """Count a message that goes."""
+        self._sent += 1
+        self._sent_bytes += len(wire)
+        return wire
 
     def metadata(self) -> Sequence[tuple[str, str | bytes]]:
         return tuple(self._context.invocation_metadata() or ())
@@ -77,12 +137,12 @@ class Call:
 
     async def read(self) -> bytes | None:
         wire = await self._context.read()
-        return wire if isinstance(wire, bytes) else None  # else grpc's mark of the end
+        return self.received(wire) if isinstance(wire, bytes) else None  # else grpc's mark of the end
 
     async def write(self, wire: bytes) -> None:
         try:
             async with asyncio.timeout(self._idle_seconds):
-                await self._context.write(wire)
+                await self._context.write(self.sent(wire))
         except TimeoutError as fault:
             # Nothing more can be said on a stream that is stuck, and grpc.aio has no way to reset one: the message
             # that waits in it goes when the client does.  What the call held of ours is given up now.
@@ -92,7 +152,8 @@ class Call:
             raise asyncio.CancelledError from fault
 
     async def refuse(self, fault: S3Error) -> NoReturn:
-        await self._context.abort(faults.code(fault), faults.sentence(fault), faults.trailing(fault))
+        self._code = faults.code(fault)
+        await self._context.abort(self._code, faults.sentence(fault), faults.trailing(fault))
 
 
 class _Elsewhere(grpc.GenericRpcHandler):  # type: ignore[type-arg]
@@ -115,7 +176,7 @@ class Server:
     ``chunk_bytes`` is the most of an object that one message of a download carries; it is less where messages are
     limited to less.  ``idle_seconds`` is how long a client that is sending may be silent, or take nothing of what it
     is sent; ``header_seconds`` how long a new connection has to say that it speaks HTTP/2.  ``shares_port``: other
-    processes listen on the same port.
+    processes listen on the same port.  ``watch`` gives who counts, for a method: its kind, its service, its name.
     """
 
     def __init__(
@@ -130,7 +191,9 @@ class Server:
         header_seconds: float = 20.0,
         max_connections: int = 4096,
         shares_port: bool = False,
+        watch: Callable[[str, str, str], Watch] = lambda kind, service, method: Unwatched(),
     ) -> None:
+        self._watch = watch
         self._address = address
         self._tls = tls
         self._servicer = Servicer(
@@ -196,25 +259,46 @@ class Server:
 
     def _handler(self, rpc: Rpc) -> grpc.RpcMethodHandler[Any, Any]:
         servicer, idle_seconds = self._servicer, self._servicer.idle_seconds
-        serialize = rpc.response.SerializeToString
+        described = rpc.descriptor
+        kind = (
+            "client_stream"
+            if described.client_streaming
+            else "server_stream"
+            if described.server_streaming
+            else "unary"
+        )
+        watch = self._watch(kind, described.containing_service.full_name, described.name)
 
         # Requests come as bytes and are parsed in the servicer: what is no message is the client's fault, and grpc
         # would call it INTERNAL.  Every method takes a stream, for grpc receives a single message by itself, however
         # large and however slow, before anybody is asked whose it is.
         if rpc.descriptor.client_streaming:
 
-            async def upload(wires: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> Proto:
-                return await servicer.upload(rpc, wires, Call(context, idle_seconds))
+            async def upload(wires: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+                call = Call(context, idle_seconds)
+                with call.watched(watch):
+                    answer = await servicer.upload(rpc, _counted(wires, call), call)
+                    return call.sent(answer.SerializeToString())
 
-            return grpc.stream_unary_rpc_method_handler(upload, response_serializer=serialize)
+            return grpc.stream_unary_rpc_method_handler(upload)
         if rpc.descriptor.server_streaming:
 
             async def download(wires: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
-                await servicer.download(rpc, Call(context, idle_seconds))
+                call = Call(context, idle_seconds)
+                with call.watched(watch):
+                    await servicer.download(rpc, call)
 
             return grpc.stream_stream_rpc_method_handler(download)
 
-        async def unary(wires: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> Proto:
-            return await servicer.unary(rpc, Call(context, idle_seconds))
+        async def unary(wires: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
+            call = Call(context, idle_seconds)
+            with call.watched(watch):
+                answer = await servicer.unary(rpc, call)
+                return call.sent(answer.SerializeToString())
 
-        return grpc.stream_unary_rpc_method_handler(unary, response_serializer=serialize)
+        return grpc.stream_unary_rpc_method_handler(unary)
+
+
+async def _counted(wires: AsyncIterator[bytes], call: Call) -> AsyncIterator[bytes]:
+    async for wire in wires:
+        yield call.received(wire)
