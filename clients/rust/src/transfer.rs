@@ -110,8 +110,13 @@ impl Client {
     ///
     /// `NoSuchKey`, `NoSuchBucket`, `PreconditionFailed`; [`Error::Checksum`]; [`Error::Io`] for the file.
     pub async fn download_file(&self, bucket: &str, key: &str, path: impl AsRef<Path>) -> Result<ObjectInfo> {
+        let path = path.as_ref();
+        // To be renamed over a directory or a device is not to be written to it.
+        if tokio::fs::metadata(path).await.is_ok_and(|there| !there.is_file()) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} is no file", path.display())).into());
+        }
         let info = self.head(bucket, key).await?;
-        let partial = Partial::beside(path.as_ref());
+        let partial = Partial::beside(path);
         File::create_new(&partial.path).await?.set_len(info.size).await?;
         let (info, partial_path) = (&info, &partial.path);
         let contents: Vec<Content> = stream::iter(cut(info.size, self.part_bytes))
@@ -122,7 +127,7 @@ impl Client {
         if info.has_checksum_of_all() && !whole(contents).agrees_with(info.checksums.as_ref()) {
             return Err(Error::Checksum);
         }
-        tokio::fs::rename(&partial.path, path.as_ref()).await?;
+        tokio::fs::rename(&partial.path, path).await?;
         Ok(info.clone())
     }
 

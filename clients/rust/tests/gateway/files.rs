@@ -98,9 +98,41 @@ async fn a_download_that_fails_leaves_the_file_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_download_does_not_take_the_place_of_what_is_no_file() {
+    let (client, bucket) = client_and_bucket().await;
+    let directory = Directory::new();
+    client.put(&bucket, "k", "x").await.unwrap();
+    let fault = client.download_file(&bucket, "k", directory.file("")).await.unwrap_err();
+
+    assert!(fault.to_string().ends_with("is no file"), "{fault}");
+    assert!(client.download_file(&bucket, "k", "/dev/null").await.is_err());
+}
+
+#[tokio::test]
 async fn a_file_that_is_not_there_is_an_error_of_this_side() {
     let (client, bucket) = client_and_bucket().await;
     let fault = client.upload_file(&bucket, "k", "/no/such/file").await.unwrap_err();
 
     assert!(matches!(fault, rs3gw_client::Error::Io(_)), "{fault}");
+}
+
+#[tokio::test]
+async fn a_download_never_mixes_an_object_with_what_replaced_it() {
+    let (client, bucket) = client_and_bucket().await;
+    let directory = Directory::new();
+    client.put(&bucket, "k", noise(20 * MEBIBYTE, 3)).await.unwrap();
+    let ranged = client.clone().with_parts(0, 1);
+    let mut download = Box::pin(ranged.download_file(&bucket, "k", directory.file("out")));
+    while directory.names().is_empty() {
+        tokio::select! {
+            done = &mut download => panic!("too quick to be mixed: {done:?}"),
+            () = tokio::time::sleep(Duration::from_millis(1)) => {}
+        }
+    }
+    // Nothing asks for another range while this is under way.
+    client.put(&bucket, "k", noise(20 * MEBIBYTE, 4)).await.unwrap();
+    let fault = download.await.unwrap_err();
+
+    assert!(fault.is_precondition_failed(), "{fault}");
+    assert!(directory.names().is_empty());
 }
