@@ -144,11 +144,15 @@ class Threads:
         return () if self._credentials is None else self._credentials.metadata(method.path)
 
     async def ask(self, method: Method, request: Any, *, seconds: float) -> Any:
-        call = method.on(self._channel.unary_unary)
+        channel = self._channel
+        call = method.on(channel.unary_unary)
         try:
             return call(request, timeout=seconds, metadata=self._metadata(method))
         except grpc.RpcError as fault:
-            raise understood(fault) from fault
+            error = understood(fault)
+            if isinstance(error, TimedOut):
+                self._leave(channel)
+            raise error from fault
 
     async def read(self, method: Method, request: Any, *, stall_seconds: float) -> AsyncGenerator[Any, None]:
         channel = self._channel
@@ -253,13 +257,15 @@ class Watch:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._watched: set[Watched] = set()
+        self._is_looking = False
 
     @contextmanager
     def over(self, cancel: Callable[[], Any], seconds: float) -> Iterator[Watched]:
         watched = Watched(cancel, seconds)
         with self._lock:
             self._watched.add(watched)
-            if len(self._watched) == 1:
+            if not self._is_looking:
+                self._is_looking = True
                 threading.Thread(target=self._look, name="rs3gw-watch", daemon=True).start()
         try:
             yield watched
@@ -272,6 +278,7 @@ class Watch:
             time.sleep(self.LOOK_SECONDS)
             with self._lock:
                 if not self._watched:
+                    self._is_looking = False
                     return
                 late = [each for each in self._watched if time.monotonic() > each.deadline]
             for each in late:
@@ -308,11 +315,15 @@ class Loop:
         return () if self._credentials is None else self._credentials.metadata(method.path)
 
     async def ask(self, method: Method, request: Any, *, seconds: float) -> Any:
-        call = method.on(self._channel.unary_unary)
+        channel = self._channel
+        call = method.on(channel.unary_unary)
         try:
             return await call(request, timeout=seconds, metadata=self._metadata(method))
         except grpc.RpcError as fault:
-            raise understood(fault) from fault
+            error = understood(fault)
+            if isinstance(error, TimedOut):
+                self._leave(channel)
+            raise error from fault
 
     async def read(self, method: Method, request: Any, *, stall_seconds: float) -> AsyncGenerator[Any, None]:
         channel = self._channel

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +75,32 @@ def test_a_connection_that_falls_silent_is_left_and_the_read_goes_on(gateway: Ga
         assert client.read(BUCKET, key) == DATA
 
     assert proxy.connections >= 2
+
+
+def test_a_call_without_an_answer_is_over_in_its_time_and_the_next_one_has_a_connection_of_its_own(
+    gateway: Gateway, key: str
+) -> None:
+    impatient = replace(QUICK, call_seconds=0.5)
+    with (
+        between(gateway.target, Weather(stall_down_after=0)) as proxy,
+        connect(gateway, proxy.target, impatient) as client,
+    ):
+        with pytest.raises(errors.TimedOut):
+            client.head(BUCKET, key)
+
+        assert client.head(BUCKET, key).size == len(DATA)
+    assert proxy.connections == 2
+
+
+def test_streams_one_after_another_are_watched_by_one_thread(client: Client) -> None:
+    """A thread for each, or one that is never told that it may go, would fill a process that only ever reads."""
+    client.put(BUCKET, "tiny", b"tiny")
+    most = 0
+    for _ in range(50):
+        client.read(BUCKET, "tiny")
+        most = max(most, sum(thread.name == "rs3gw-watch" for thread in threading.enumerate()))
+
+    assert most == 1
 
 
 @pytest.mark.parametrize("size", [1, 5 * MIB])
