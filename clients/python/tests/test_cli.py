@@ -198,3 +198,20 @@ def parts_of(client: Client, bucket: str) -> int:
     for upload in client.call("ListMultipartUploads", bucket=bucket).uploads:
         return len(client.parts(bucket, "large", upload.upload_id))
     return 0
+
+
+def test_the_servers_own_command_has_the_same_ones(environment: dict[str, str], bucket: str, client: Client) -> None:
+    client.put(bucket, "key", b"hello")
+    command = [sys.executable, "-m", "rs3gw", "cat", "--range", "1-3", f"s3://{bucket}/key"]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=SECONDS)
+
+    assert (done.returncode, done.stdout) == (0, b"ell")
+
+
+def test_the_servers_own_command_says_what_to_install_where_there_is_no_client(environment: dict[str, str]) -> None:
+    # An entry of None is how Python says of a module that it is not there.
+    program = "import sys; sys.modules['rs3gw_client'] = None; from rs3gw.cli import main; main(['ls'])"
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, timeout=SECONDS)
+
+    assert done.returncode == 1
+    assert done.stderr.decode().strip() == "Error: `rs3gw ls` is of the client: pip install rs3gw-client"
