@@ -17,8 +17,9 @@ RUN /opt/build/bin/python -m pip install --quiet --require-hashes -r requirement
 RUN /opt/build/bin/python -m pip --python /opt/rs3gw/bin/python install --quiet --require-hashes -r requirements/runtime.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY rs3gw rs3gw
-# The wheel is built once; what runs is the wheel and not the tree.
-RUN /opt/build/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheel . \
+COPY clients/python clients/python
+# The wheels are built once, of the server and of the client that `rs3gw cp` is; what runs is these and not the tree.
+RUN /opt/build/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheel . ./clients/python \
     && /opt/build/bin/python -m pip --python /opt/rs3gw/bin/python install --quiet --no-deps /wheel/*.whl \
     && /opt/rs3gw/bin/python -m compileall -q /opt/rs3gw
 
