@@ -81,22 +81,15 @@ impl Client {
             let bytes = tokio::fs::read(path).await?;
             return self.put_with(request, bytes).await;
         }
-        let begin = |request| async { self.uploads().create_multipart_upload(request).await };
-        let begun = self.call(true, begun_by(&request), begin).await?;
-        let upload = Upload {
-            client: self.clone(),
-            bucket: request.bucket.clone(),
-            key: request.key.clone(),
-            id: begun.upload_id.unwrap_or_default(),
-            owner: request.expected_bucket_owner.clone(),
-        };
-        let given_up = GivenUp(Some(upload.clone()));
-        let done = upload.fill(&request, path, size).await;
+        // In a task of its own: dropped while the answer is under way, it would leave an upload that nobody knows.
+        let beginning = tokio::spawn(Open::begin(self.clone(), request.clone()));
+        let mut open = beginning.await.map_err(io::Error::other)??;
+        let done = open.upload.fill(&request, path, size).await;
         if done.is_err() {
             // What failed first is what the caller must hear.
-            let _ = upload.abort().await;
+            let _ = open.upload.abort().await;
         }
-        given_up.keep();
+        open.is_settled = true;
         done
     }
 
@@ -271,19 +264,35 @@ impl Upload {
     }
 }
 
-/// Aborts an upload that is dropped before anybody said what became of it.
-struct GivenUp(Option<Upload>);
+/// An upload that is aborted when this is dropped, unless it is settled what became of it.
+struct Open {
+    upload: Upload,
+    is_settled: bool,
+}
 
-impl GivenUp {
-    fn keep(mut self) {
-        self.0 = None;
+impl Open {
+    async fn begin(client: Client, request: PutObjectRequest) -> Result<Self> {
+        let begin = |request| async { client.uploads().create_multipart_upload(request).await };
+        let begun = client.call(true, begun_by(&request), begin).await?;
+        let upload = Upload {
+            bucket: request.bucket,
+            key: request.key,
+            id: begun.upload_id.unwrap_or_default(),
+            owner: request.expected_bucket_owner,
+            client,
+        };
+        Ok(Self { upload, is_settled: false })
     }
 }
 
-impl Drop for GivenUp {
+impl Drop for Open {
     fn drop(&mut self) {
+        if self.is_settled {
+            return;
+        }
         // Nothing waits in a drop: another task does it, where there still is a runtime for one.
-        if let (Some(upload), Ok(runtime)) = (self.0.take(), tokio::runtime::Handle::try_current()) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let upload = self.upload.clone();
             runtime.spawn(async move { upload.abort().await });
         }
     }
