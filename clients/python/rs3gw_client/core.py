@@ -8,6 +8,7 @@ What a client can do, written once for threads and for a loop (rs3gw_client.wire
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import threading
 from collections.abc import (
@@ -259,7 +260,7 @@ class Core:
     ) -> Stored:
         """Store bytes in one call."""
         method = METHODS["PutObject"]
-        opening = method.request(bucket=bucket, key=key, **facts)
+        opening = method.request(bucket=bucket, key=key, **{"content_md5": md5_of(data), **facts})
         # A write that insists on a state would find its own first attempt: it is asked again only if it was refused.
         is_safe = not CONDITIONS & facts.keys()
 
@@ -349,7 +350,9 @@ class Core:
 
     async def upload_part(self, bucket: str, key: str, upload_id: str, number: int, data: bytes) -> Part:
         method = METHODS["UploadPart"]
-        opening = method.request(bucket=bucket, key=key, upload_id=upload_id, part_number=number)
+        opening = method.request(
+            bucket=bucket, key=key, upload_id=upload_id, part_number=number, content_md5=md5_of(data)
+        )
 
         async def attempt() -> Any:
             return await self.wire.send(
@@ -405,6 +408,16 @@ def merged(entries: Sequence[Entry], prefixes: Sequence[Prefix]) -> Iterable[Ent
         return entries
     items: list[Entry | Prefix] = [*entries, *prefixes]
     return sorted(items, key=lambda item: item.key if isinstance(item, Entry) else item.prefix)
+
+
+def md5_of(data: bytes) -> str:
+    """
+    What an upload claims of its bytes in its first message, so that nothing else can be stored.
+
+    The ETag is this digest, so it costs the server nothing; a stream of which only the beginning came, or came twice,
+    is refused as BadDigest.
+    """
+    return base64.b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode()
 
 
 def etag_of(data: bytes) -> str:

@@ -4,6 +4,8 @@ When the client asks again, for what, and how long it waits: over grpcio-testing
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -214,6 +216,18 @@ def test_a_write_that_broke_is_sent_again_from_its_beginning(server: Server) -> 
 
     assert [b"data", b"data"] == [take_put(server, UNAVAILABLE), take_put(server, OK)]
     assert putting.result(SECONDS).etag == '"e"'
+
+
+def test_an_upload_claims_its_bytes_before_it_sends_them(server: Server) -> None:
+    """A stream of which only the beginning arrives, and then an end, cannot be taken for the whole."""
+    putting = server.asks(lambda: put(server))
+    _, rpc = server.channel.take_stream_unary(PUT)
+    opening = rpc.take_request()
+    rpc.send_initial_metadata(())
+    rpc.terminate(s3_pb2.PutObjectResponse(etag='"e"'), (), OK, "")
+    putting.result(SECONDS)
+
+    assert opening.content_md5 == base64.b64encode(hashlib.md5(b"data").digest()).decode()  # noqa: S324  # S3's own
 
 
 def test_a_write_that_insists_is_sent_again_only_where_it_was_not_begun(server: Server) -> None:
