@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from rs3gw_client import Client
+from rs3gw_client import Client, Entry
 
 from proof.gateway import Gateway
 
@@ -24,6 +25,7 @@ from .proxy import Weather, between
 
 Shell = Callable[..., subprocess.CompletedProcess[bytes]]
 SECONDS = 60
+GUIDE = Path(__file__).parents[3] / "docs" / "clients" / "python.md"
 
 
 @pytest.fixture
@@ -215,3 +217,30 @@ def test_the_servers_own_command_says_what_to_install_where_there_is_no_client(e
 
     assert done.returncode == 1
     assert done.stderr.decode().strip() == "Error: `rs3gw ls` is of the client: pip install rs3gw-client"
+
+
+def test_what_the_guide_shows_of_the_command_line_runs(
+    environment: dict[str, str], client: Client, tmp_path: Path
+) -> None:
+    client.create_bucket("photos")
+    client.put("photos", "2026/cat.txt", b"meow, said the cat")
+    (tmp_path / "cats.bin").write_bytes(bytes(20 * MIB))
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday" / "beach.txt").write_text("sand")
+    (shown,) = re.findall(r"```sh\n(rs3gw cp.*?)```", GUIDE.read_text(), re.DOTALL)
+    path = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", shown],
+        env={**environment, "PATH": path},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "meow" in done.stdout
+    assert "said" not in done.stdout
+    assert ["2026/cat.txt", "cats.bin", "holiday.tar", "holiday/beach.txt"] == [
+        entry.key for entry in client.list("photos") if isinstance(entry, Entry)
+    ]
