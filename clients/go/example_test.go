@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"os"
 	"strings"
 
@@ -20,14 +19,15 @@ import (
 func connected() *rs3gw.Client {
 	client, err := rs3gw.Dial(target, rs3gw.WithBearer(accessKey, secretKey))
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	return client
 }
 
+// must panics: log.Fatal would end the tests and leave their gateway running.
 func must[T any](value T, err error) T {
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	return value
 }
@@ -41,7 +41,7 @@ func Example() {
 	_ = must(client.Put(ctx, "example-photos", "2026/cat.txt", strings.NewReader("meow"), rs3gw.ContentType("text/plain")))
 	body, info, err := client.Get(ctx, "example-photos", "2026/cat.txt")
 	if err != nil {
-		log.Fatal(err)
+		panic(err)
 	}
 	defer body.Close()
 	data := must(io.ReadAll(body))
@@ -63,7 +63,7 @@ func ExampleClient_List() {
 	folders := func(request *rs3gwpb.ListObjectsRequest) { request.Delimiter = proto.String("/") }
 	for entry, err := range client.List(ctx, "example-list", "", folders) {
 		if err != nil {
-			log.Fatal(err)
+			panic(err)
 		}
 		fmt.Println(entry.Key, entry.IsPrefix)
 	}
