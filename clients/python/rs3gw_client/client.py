@@ -59,6 +59,8 @@ class Download(Iterator[bytes]):
         """So many bytes, or fewer at the end; all that is left where no size is given."""
         if size < 0:
             return b"".join(self)
+        if size == 0:
+            return b""
         held, have = [], 0
         while have < size and (chunk := next(self, b"")):
             held.append(chunk)
@@ -267,13 +269,27 @@ class AsyncDownload(AsyncIterator[bytes]):
     def __init__(self, info: ObjectInfo, chunks: AsyncGenerator[bytes, None]) -> None:
         self.info = info
         self._chunks = chunks
+        self._rest = b""
 
     async def __anext__(self) -> bytes:
-        return await self._chunks.__anext__()
+        if self._rest:
+            rest, self._rest = self._rest, b""
+            return rest
+        return await anext(self._chunks)
 
-    async def read(self) -> bytes:
-        """All that is left."""
-        return b"".join([chunk async for chunk in self])
+    async def read(self, size: int = -1) -> bytes:
+        """So many bytes, or fewer at the end; all that is left where no size is given."""
+        if size < 0:
+            return b"".join([chunk async for chunk in self])
+        if size == 0:
+            return b""
+        held, have = [], 0
+        while have < size and (chunk := await anext(self, b"")):
+            held.append(chunk)
+            have += len(chunk)
+        found = b"".join(held)
+        self._rest = found[size:]
+        return found[:size]
 
     async def close(self) -> None:
         """Stop the stream."""

@@ -260,7 +260,8 @@ class Core:
     ) -> Stored:
         """Store bytes in one call."""
         method = METHODS["PutObject"]
-        opening = method.request(bucket=bucket, key=key, **{"content_md5": md5_of(data), **facts})
+        claimed = await self.wire.block(partial(md5_of, data))
+        opening = method.request(bucket=bucket, key=key, **{"content_md5": claimed, **facts})
         # A write that insists on a state would find its own first attempt: it is asked again only if it was refused.
         is_safe = not CONDITIONS & facts.keys()
 
@@ -350,9 +351,8 @@ class Core:
 
     async def upload_part(self, bucket: str, key: str, upload_id: str, number: int, data: bytes) -> Part:
         method = METHODS["UploadPart"]
-        opening = method.request(
-            bucket=bucket, key=key, upload_id=upload_id, part_number=number, content_md5=md5_of(data)
-        )
+        claimed = await self.wire.block(partial(md5_of, data))
+        opening = method.request(bucket=bucket, key=key, upload_id=upload_id, part_number=number, content_md5=claimed)
 
         async def attempt() -> Any:
             return await self.wire.send(

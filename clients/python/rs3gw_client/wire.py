@@ -79,7 +79,7 @@ class Wire(Protocol):
         """Wait."""
 
     async def block(self, act: Callable[[], T]) -> T:
-        """Do what the disk may be slow at."""
+        """Do what a disk, or a digest of many bytes, may be slow at."""
 
     async def each(self, works: AsyncGenerator[Work, None], *, limit: int) -> None:
         """Do all of them, so many at once, each begun when there is room; the first failure ends it."""

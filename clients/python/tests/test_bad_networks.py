@@ -53,6 +53,25 @@ def test_a_read_on_a_loop_goes_on_where_it_broke(gateway: Gateway, key: str) -> 
     assert proxy.cut >= 5
 
 
+def test_a_download_is_read_in_pieces_of_any_size_in_threads_and_on_a_loop(gateway: Gateway, key: str) -> None:
+    sizes = [1, MIB // 3, 0, 4 * MIB, 5]
+
+    async def on_a_loop() -> list[bytes]:
+        credentials = Bearer(gateway.access_key, gateway.secret_key)
+        async with (
+            AsyncClient(gateway.target, credentials=credentials) as client,
+            await client.get(BUCKET, key) as download,
+        ):
+            return [await download.read(size) for size in sizes] + [await download.read(), await download.read(1)]
+
+    with connect(gateway) as client, client.get(BUCKET, key) as download:
+        in_threads = [download.read(size) for size in sizes] + [download.read(), download.read(1)]
+
+    assert [*sizes, len(DATA) - sum(sizes), 0] == [len(piece) for piece in in_threads]
+    assert b"".join(in_threads) == DATA
+    assert asyncio.run(on_a_loop()) == in_threads
+
+
 def test_a_read_whose_object_is_replaced_meanwhile_is_an_error_and_no_mixture(gateway: Gateway) -> None:
     with between(gateway.target, Weather(cut_down_after=MIB)) as proxy, connect(gateway, proxy.target) as client:
         with connect(gateway) as other:
