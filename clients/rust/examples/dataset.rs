@@ -1,7 +1,9 @@
 //! Trains on nothing: makes a data set of shards in a bucket, and reads epochs of it as a training job would, in another
 //! order each time, many shards at once, every record exactly once.
 //!
-//!     RS3GW_ACCESS_KEY=… RS3GW_SECRET_KEY=… cargo run --release --example dataset -- http://localhost:50051 dataset
+//! ```text
+//! RS3GW_ACCESS_KEY=… RS3GW_SECRET_KEY=… cargo run --release --example dataset -- http://localhost:50051 dataset
+//! ```
 
 use std::{collections::HashSet, env, error::Error, io, time::Instant};
 

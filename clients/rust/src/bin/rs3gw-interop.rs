@@ -1,8 +1,10 @@
 //! This client for those that compare it with others: it puts, gets and lists, and says what it saw in lines of JSON.
 //!
-//!     rs3gw-interop put BUCKET KEY FILE [NAME=VALUE …]
-//!     rs3gw-interop get BUCKET KEY FILE
-//!     rs3gw-interop list BUCKET PREFIX
+//! ```text
+//! rs3gw-interop put BUCKET KEY FILE [NAME=VALUE …]
+//! rs3gw-interop get BUCKET KEY FILE
+//! rs3gw-interop list BUCKET PREFIX
+//! ```
 //!
 //! `RS3GW_TEST_GRPC` is the gateway, `host:port`; `RS3GW_TEST_ACCESS_KEY` and `RS3GW_TEST_SECRET_KEY` are whose calls
 //! these are.  NAME=VALUE is metadata of the user's.
