@@ -169,10 +169,9 @@ class Journal:
             if head == self._head:
                 # The last line is empty, or was cut off by what ended the attempt.
                 done = {int(start) for start in starts[:-1]}
-        fresh = 0 if done else os.O_TRUNC
-        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | fresh, 0o666)
-        if not done:
-            os.write(self._file, f"{self._head}\n".encode())
+        # Written anew, since what is noted next would go on with a line that was cut off.
+        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC, 0o666)
+        os.write(self._file, "".join(f"{line}\n" for line in (self._head, *sorted(done))).encode())
         return done
 
     def note(self, start: int) -> None:

@@ -201,6 +201,28 @@ def test_a_download_goes_on_from_what_is_there(gateway: Gateway, key: str, tmp_p
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_note_that_was_cut_off_is_not_read_as_one_and_not_gone_on_with(
+    gateway: Gateway, key: str, tmp_path: Path
+) -> None:
+    """A zero behind a number that lost the end of its line is another number, and that range would be missing."""
+    notes, impatient = tmp_path / "file.part.ranges", replace(QUICK, retry=Retry(attempts=1), parallel=1)
+
+    def attempt() -> None:
+        with (
+            between(gateway.target, Weather(cut_down_after=6 * MIB)) as proxy,
+            connect(gateway, proxy.target, impatient) as client,
+            pytest.raises(errors.Unreachable),
+        ):
+            client.download(BUCKET, key, tmp_path / "file", resume=True)
+
+    attempt()
+    head, *_ = notes.read_text().split("\n")
+    notes.write_text(f"{head}\n0\n5242880")
+    attempt()
+
+    assert [head, "0", "5242880", ""] == notes.read_text().split("\n")
+
+
 def test_an_upload_goes_on_from_what_the_server_has(gateway: Gateway, tmp_path: Path) -> None:
     path, impatient = tmp_path / "file", replace(QUICK, retry=Retry(attempts=1), parallel=1)
     path.write_bytes(DATA)
