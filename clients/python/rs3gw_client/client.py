@@ -21,7 +21,7 @@ from rs3gw_auth import Credentials
 
 from rs3gw_client import files
 from rs3gw_client.channel import TARGET, TLS, from_environment, open_aio_channel, open_channel
-from rs3gw_client.core import Core, Progress, Ways, chunks_of, facts_of, nobody
+from rs3gw_client.core import Core, Progress, Ways, chunks_of, facts_of, given_of, nobody
 from rs3gw_client.objects import Bucket, Entry, Failure, ObjectInfo, Part, Prefix, Stored
 from rs3gw_client.wire import Loop, Threads, run, walk
 
@@ -254,9 +254,23 @@ class Client:
         """The parts that are stored, by number."""
         return run(self._core.parts(bucket, key, upload_id))
 
-    def complete_upload(self, bucket: str, key: str, upload_id: str, parts: Iterable[Part]) -> str:
-        """Make the object of these parts; its ETag.  Raises InvalidPart, EntityTooSmall, NoSuchUpload."""
-        return run(self._core.complete(bucket, key, upload_id, parts))
+    def complete_upload(
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        parts: Iterable[Part],
+        *,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
+    ) -> str:
+        """
+        Make the object of these parts; its ETag.  ``if_none_match`` and ``if_match`` insist as those of ``put``.
+
+        Raises InvalidPart, EntityTooSmall, NoSuchUpload, PreconditionFailed.
+        """
+        conditions = given_of(if_match=if_match, if_none_match=if_none_match)
+        return run(self._core.complete(bucket, key, upload_id, parts, conditions))
 
     def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:
         """Give an upload up, and the room of its parts back.  Raises NoSuchUpload."""
@@ -457,10 +471,21 @@ class AsyncClient:
         return await self._core.parts(bucket, key, upload_id)
 
     async def complete_upload(
-        self, bucket: str, key: str, upload_id: str, parts: Iterable[Part], *, if_none_match: str | None = None
+        self,
+        bucket: str,
+        key: str,
+        upload_id: str,
+        parts: Iterable[Part],
+        *,
+        if_match: str | None = None,
+        if_none_match: str | None = None,
     ) -> str:
-        """Make the object of these parts; its ETag.  Raises InvalidPart, EntityTooSmall, NoSuchUpload."""
-        conditions = {"if_none_match": if_none_match} if if_none_match is not None else None
+        """
+        Make the object of these parts; its ETag.  ``if_none_match`` and ``if_match`` insist as those of ``put``.
+
+        Raises InvalidPart, EntityTooSmall, NoSuchUpload, PreconditionFailed.
+        """
+        conditions = given_of(if_match=if_match, if_none_match=if_none_match)
         return await self._core.complete(bucket, key, upload_id, parts, conditions)
 
     async def abort_upload(self, bucket: str, key: str, upload_id: str) -> None:

@@ -102,7 +102,7 @@ class Core:
         Fields that are None are left away.
         """
         method = METHODS[name]
-        request = method.request(**{field: value for field, value in fields.items() if value is not None})
+        request = method.request(**given_of(**fields))
         ask = partial(self.wire.ask, method, request, seconds=self.ways.call_seconds)
         # Where one of them broke the channel has asked again already (rs3gw_client.channel).
         return await self.again(ask, is_safe=False)
@@ -453,8 +453,12 @@ async def regrouped(source: Source, size: int) -> AsyncGenerator[bytes, None]:
 
 def facts_of(*, content_type: str | None, metadata: Mapping[str, str] | None, **more: Any) -> dict[str, Any]:
     """The fields of a request that stores something, those that are not given left away."""
-    given = {"content_type": content_type, "metadata": metadata, **more}
-    return {name: value for name, value in given.items() if value is not None}
+    return given_of(content_type=content_type, metadata=metadata, **more)
+
+
+def given_of(**fields: Any) -> dict[str, Any]:
+    """Those fields that are not None."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def nobody(done: int, size: int | None) -> None:
