@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -229,29 +230,9 @@ def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     server.private_key_pem.write_to_path(directory / "tls.key")
     for blob in server.cert_chain_pems:
         blob.write_to_path(directory / "tls.crt", append=True)
-    rest_port, grpc_port = free_port(), free_port()
     with filled(directory) as (store, copy):
-        changes = {
-            "gateway-a:9000": f"127.0.0.1:{store.rest_port}",
-            "gateway-b:9000": f"127.0.0.1:{copy.rest_port}",
-            "gateway-a:50051": f"127.0.0.1:{store.grpc_port}",
-            "gateway-b:50051": f"127.0.0.1:{copy.grpc_port}",
-            "listen 9000 ssl": f"listen {rest_port} ssl",
-            "listen 50051 ssl": f"listen {grpc_port} ssl",
-        }
-        command = PROXIES[request.param](directory, changes)
-        with (directory / "log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log)
+        running, process = begun(request.param, directory, store, copy)
         try:
-            running = Proxy(
-                name=request.param,
-                pid=process.pid,
-                rest_port=rest_port,
-                grpc_port=grpc_port,
-                authority=directory / "authority.pem",
-                store=store,
-                copy=copy,
-            )
             wait(running, process, directory / "log")
             yield running
         finally:
@@ -261,6 +242,46 @@ def proxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def begun(name: str, directory: Path, store: Gateway, copy: Gateway) -> tuple[Proxy, subprocess.Popen[bytes]]:
+    """A proxy that listens; with other ports where somebody took those that were free."""
+    for _ in range(3):
+        rest_port, grpc_port = free_port(), free_port()
+        changes = {
+            "gateway-a:9000": f"127.0.0.1:{store.rest_port}",
+            "gateway-b:9000": f"127.0.0.1:{copy.rest_port}",
+            "gateway-a:50051": f"127.0.0.1:{store.grpc_port}",
+            "gateway-b:50051": f"127.0.0.1:{copy.grpc_port}",
+            "listen 9000 ssl": f"listen {rest_port} ssl",
+            "listen 50051 ssl": f"listen {grpc_port} ssl",
+        }
+        command = PROXIES[name](directory, changes)
+        with (directory / "log").open("wb") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log)
+        running = Proxy(
+            name=name,
+            pid=process.pid,
+            rest_port=rest_port,
+            grpc_port=grpc_port,
+            authority=directory / "authority.pem",
+            store=store,
+            copy=copy,
+        )
+        while process.poll() is None:
+            if listens(running):
+                return running, process
+            time.sleep(0.02)
+    return running, process
+
+
+def listens(proxy: Proxy) -> bool:
+    for port in (proxy.rest_port, proxy.grpc_port):
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=SOON_SECONDS).close()
+        except OSError:
+            return False
+    return True
 
 
 def wait(proxy: Proxy, process: subprocess.Popen[bytes], log: Path) -> None:
