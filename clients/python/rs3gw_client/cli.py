@@ -6,7 +6,7 @@ An object is written ``rs3gw://bucket/key`` (``s3://`` means the same), a file a
 What was begun and broke off is continued by the same command.
 
 The exit code is 0 when all was done, 1 when something was not (each is said on standard error, the rest is done), 2
-when the command makes no sense, and 130 when it was interrupted.
+when the command makes no sense, 130 when it was interrupted, and 141 when nobody reads what it prints any more.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from rs3gw_client.objects import Entry, Prefix
 
 SCHEMES: Final = ("rs3gw://", "s3://")
 STANDARD: Final = "-"
-DONE, FAILED, INTERRUPTED = 0, 1, 130
+DONE, FAILED, INTERRUPTED, PIPE_CLOSED = 0, 1, 130, 141
 AT_ONCE: Final = 8
 """How many files are under way at once; one that is large has several parts under way besides."""
 
@@ -95,6 +95,8 @@ class Work:
         """Do it, and note where it failed."""
         try:
             act()
+        except BrokenPipeError:
+            raise  # nobody reads what is printed any more
         except (Error, OSError) as fault:
             with self._lock:
                 self.failures += 1
@@ -483,6 +485,10 @@ def main(arguments: Sequence[str] | None = None, program: str = "rs3gw-client") 
     except Usage as fault:
         print(f"{program}: {fault}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # As every command ends in front of `head`: without a word.  What is still in a buffer has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED
     except (Error, OSError) as fault:
         print(f"{program}: {fault}", file=sys.stderr)
         return FAILED

@@ -166,6 +166,16 @@ def test_a_key_cannot_lead_out_of_the_directory_that_was_named(
     assert not (tmp_path.parent / "outside").exists()
 
 
+def test_a_reader_that_has_enough_ends_it_without_a_word(
+    environment: dict[str, str], bucket: str, client: Client, tmp_path: Path
+) -> None:
+    client.put(bucket, "large", bytes(8 * MIB))
+    command = f"{sys.executable} -m rs3gw_client.cli cat rs3gw://{bucket}/large | head -c 3"
+    done = subprocess.run(["sh", "-c", command], env=environment, cwd=tmp_path, capture_output=True, timeout=SECONDS)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, bytes(3), b"")
+
+
 def test_nobody_there_is_an_exit_code(shell: Shell, environment: dict[str, str]) -> None:
     environment["RS3GW_CLIENT_TARGET"] = "127.0.0.1:1"
 
