@@ -56,7 +56,8 @@ def service_config(*, checks_health: bool) -> str:
         "initialBackoff": "0.2s",
         "maxBackoff": "2s",
         "backoffMultiplier": 2,
-        "retryableStatusCodes": ["UNAVAILABLE"],
+        # A server that is stopping cancels what arrives as it begins to.
+        "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
     }
     config: dict[str, Any] = {
         "methodConfig": [{"name": safe, "retryPolicy": retry}],

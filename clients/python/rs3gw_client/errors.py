@@ -197,8 +197,17 @@ def _details() -> tuple[Any, Any, Any]:
 
 _Status, _ErrorInfo, _RetryInfo = _details()
 
-_BROKEN = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
-"""With these a connection, or what stands in it, says that it is over: the gateway's own have an ErrorInfo."""
+_BROKEN = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+    grpc.StatusCode.CANCELLED,
+)
+"""
+With these a connection, or what stands in it, says that it is over: the gateway's own have an ErrorInfo.
+
+A call that the caller did not cancel was cancelled by a server that is stopping.
+"""
 
 
 def understood(fault: Any) -> Error:

@@ -230,6 +230,14 @@ def test_an_upload_claims_its_bytes_before_it_sends_them(server: Server) -> None
     assert opening.content_md5 == base64.b64encode(hashlib.md5(b"data").digest()).decode()  # noqa: S324  # S3's own
 
 
+def test_a_read_that_a_stopping_server_cancels_goes_on_with_another(server: Server) -> None:
+    reading = server.asks(lambda: read(server))
+    server.sends(first(b"abc", 6), code=grpc.StatusCode.CANCELLED)
+    server.sends(first(b"def", 3))
+
+    assert [b"abc", b"def"] == reading.result(SECONDS)
+
+
 def test_a_write_that_insists_is_sent_again_only_where_it_was_not_begun(server: Server) -> None:
     putting = server.asks(lambda: put(server, if_none_match="*"))
     take_put(server, grpc.StatusCode.RESOURCE_EXHAUSTED, refusal("SlowDown"))
