@@ -29,6 +29,8 @@ from rs3gw.auth.credentials import Authority, Credential, CredentialsError, load
 from rs3gw.engine.ports import EngineError
 from rs3gw.engine.store import Board, Durability, Store
 from rs3gw.engine.world import SystemClock, SystemEntropy
+from rs3gw.extensions import ExtensionError, Extensions, Outbox
+from rs3gw.extensions import load as load_extensions
 from rs3gw.gateway import Gateway, digests
 from rs3gw.rest.asgi import Application, Page
 from rs3gw.rest.listener import Bounds, Listener
@@ -123,6 +125,16 @@ def credentials(settings: Settings) -> tuple[Credential, ...]:
     return tuple(found)
 
 
+def extended(settings: Settings) -> Extensions:
+    """The operator's own extensions.  Raises SettingsError."""
+    if not settings.extensions:
+        return Extensions()
+    try:
+        return load_extensions(settings.extensions)
+    except ExtensionError as fault:
+        raise SettingsError(str(fault)) from fault
+
+
 def open_store(settings: Settings, share: Share | None) -> Store:
     """The store, of this process alone or of several.  Raises EngineError."""
     clock, entropy, durability = SystemClock(), SystemEntropy(), Durability(settings.durability)
@@ -148,18 +160,24 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
     with signals(stopping):
         clock, entropy = SystemClock(), SystemEntropy()
         keys = credentials(settings)
+        extensions = extended(settings)
         rest_socket = listen(settings.bind_addr, is_shared=share is not None)
         store = open_store(settings, share)
         try:
             telemetry = Telemetry(log_requests=settings.log_requests, is_shared=share is not None)
+            outbox = None
+            if extensions.sinks:
+                outbox = Outbox(extensions.sinks, now=clock.now, dropped=telemetry.events_dropped.inc)
             gateway = Gateway(
                 store,
-                Authority(keys, region=settings.region, clock=clock),
+                Authority(keys, region=settings.region, clock=clock, authenticators=extensions.authenticators),
                 clock=clock,
                 entropy=entropy,
                 region=settings.region,
                 observe=telemetry.observe,
                 max_requests=settings.max_requests,
+                judges=extensions.judges,
+                tell=None if outbox is None else outbox.tell,
             )
             inside = Inside(telemetry, store)
             rest = rest_listener(settings, gateway, inside)
@@ -185,6 +203,8 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
             await asyncio.gather(rest.stop(drain), *([rpc.stop(drain)] if rpc else []))
             if scrubber is not None:
                 await scrubber.stop()
+            if outbox is not None:
+                await asyncio.to_thread(outbox.close)
         finally:
             await store.close()
         logger("server").info("stopped")

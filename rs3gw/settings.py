@@ -125,6 +125,9 @@ class Settings:
     workers: int = _setting(
         1, click.IntRange(1, 64), "How many processes share the ports and the root; more of them read faster."
     )
+    extensions: tuple[str, ...] = _setting(
+        (), _ListType(), "Which installed extensions are used, by name; see docs/extending.md."
+    )
     tls_cert: Path | None = _setting(None, _READABLE, "The certificate chain of REST, PEM.")
     tls_key: Path | None = _setting(None, _READABLE, "Its private key, PEM.")
     tls_client_ca: Path | None = _setting(

@@ -78,6 +78,9 @@ class Telemetry:
             registry=self.registry,
             multiprocess_mode="mostrecent",
         )
+        self.events_dropped = Counter(
+            "rs3gw_events_dropped", "Events that a sink was too slow for.", registry=self.registry
+        )
         # What dashboards for gRPC expect, by the names of go-grpc-prometheus, and the bytes besides.
         method = ("grpc_type", "grpc_service", "grpc_method")
         self.rpcs_started = self._rpc_counter("started", "Calls begun.", method)

@@ -13,7 +13,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from rs3gw.auth import sigv2, sigv4
-from rs3gw.auth.evidence import Anonymous, Bearer, Evidence, PresignedV2, Signature
+from rs3gw.auth.evidence import Anonymous, Bearer, Evidence, Foreign, PresignedV2, Signature
 from rs3gw.errors import (
     AccessDenied,
     AuthorizationHeaderMalformed,
@@ -135,10 +135,19 @@ class Authority:
     """
     The access keys of one server, and the judgement of what shows them.
 
+    ``authenticators`` are the operator's own (rs3gw.extensions), each asked before the access keys are.
     Raises CredentialsError where two credentials share an access key or a name.
     """
 
-    def __init__(self, credentials: Iterable[Credential], *, region: str, clock: Clock) -> None:
+    def __init__(
+        self,
+        credentials: Iterable[Credential],
+        *,
+        region: str,
+        clock: Clock,
+        authenticators: Sequence[Callable[[Evidence], Identity | None]] = (),
+    ) -> None:
+        self._authenticators = tuple(authenticators)
         self._credentials = {credential.access_key: credential for credential in distinct(credentials)}
         self._tokens = {key: token_of(credential) for key, credential in self._credentials.items()}
         self._region = region
@@ -151,6 +160,10 @@ class Authority:
         Raises InvalidAccessKeyId, SignatureDoesNotMatch, InvalidToken, RequestTimeTooSkewed, RequestExpired,
         AuthorizationHeaderMalformed, AuthorizationQueryParametersError, AccessDenied.
         """
+        for authenticator in self._authenticators:
+            known = authenticator(evidence)
+            if known is not None:
+                return known
         proof = evidence.proof
         if isinstance(proof, Signature):
             return self._signed(proof, evidence.protocol)
@@ -158,6 +171,8 @@ class Authority:
             return ANONYMOUS
         if isinstance(proof, PresignedV2):
             return self._presigned_v2(proof)
+        if isinstance(proof, Foreign):
+            raise proof.fault
         return self._bearing(proof)
 
     def _bearing(self, proof: Bearer) -> Identity:

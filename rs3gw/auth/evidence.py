@@ -8,8 +8,10 @@ A transport takes the pieces apart (``rest/evidence.py``, ``rpc/evidence.py``) a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
+
+from rs3gw.errors import S3Error
 
 UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
 
@@ -82,7 +84,14 @@ class PresignedV2:
     host_bucket: str | None = None
 
 
-Proof = Anonymous | Bearer | Signature | PresignedV2
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """A mechanism that is not ours: ``fault`` is the answer, unless an authenticator of the operator's knows it."""
+
+    fault: S3Error
+
+
+Proof = Anonymous | Bearer | Signature | PresignedV2 | Foreign
 
 
 @dataclass(slots=True, kw_only=True)
@@ -91,7 +100,8 @@ class Evidence:
     Everything about a call that access is decided on, besides the call itself.
 
     ``source_ip`` is the peer's address in text (None where there is none, as in process);
-    ``secure`` tells whether TLS carried the call (aws:SecureTransport).
+    ``secure`` tells whether TLS carried the call (aws:SecureTransport); ``headers`` are those of HTTP, or the metadata
+    of gRPC, by names in lower case.
     """
 
     proof: Proof
@@ -100,3 +110,4 @@ class Evidence:
     secure: bool = False
     user_agent: str | None = None
     referer: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)

@@ -7,15 +7,20 @@ gathered to say so.  What a policy's conditions speak of is gathered only where 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from rs3gw.auth import policy
 from rs3gw.auth.credentials import Identity
 from rs3gw.auth.evidence import Evidence, PresignedV2, Signature
 from rs3gw.engine.ports import Bucket, BucketMissing, Clock, Engine, ObjectMissing
+from rs3gw.errors import AccessDenied
 from rs3gw.gateway import tagging
 from rs3gw.operations import Message
+
+Judge = Callable[[Identity, str, str, Evidence], bool | None]
+"""(identity, action, resource, evidence) → whether it may, or None for no opinion."""
 
 Known = policy.Value | Callable[[], policy.Value]
 
@@ -33,13 +38,23 @@ def authorise(
     asked: Message,
     engine: Engine,
     clock: Clock,
+    judges: Sequence[Judge] = (),
 ) -> None:
     """
     Require that the caller may do this to the bucket, or to the key in it.
 
+    ``judges`` are the operator's own (rs3gw.extensions): what one denies is denied, and what one allows is allowed
+    unless a policy denies it.
+
     Of a bucket that is missing nothing is required but to make it: that it is missing is the answer, which S3
     gives to anybody.  Raises AccessDenied.
     """
+    for judge in judges:
+        verdict = judge(identity, action, resource(bucket, key), evidence)
+        if verdict is False:
+            raise AccessDenied()
+        if verdict:
+            identity = replace(identity, grants="all")
     text = None if found is None else found.documents.get(POLICY)
     if text is None:
         if identity.grants == "all":

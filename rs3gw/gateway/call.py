@@ -8,7 +8,7 @@ caller may; nothing is written before every value was checked.  Each step raises
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from errno import EMFILE, ENFILE
@@ -54,6 +54,10 @@ Observe = Callable[[str, str, str], AbstractContextManager[Observation | None]]
 """(operation, protocol, request id) → a context that lasts as long as the call, its streams included."""
 
 
+Tell = Callable[[Operation, Identity, str, Message, Message], None]
+"""(operation, identity, request id, input, output), after a call has done what it was to do; it never raises."""
+
+
 def unobserved(operation: str, protocol: str, request_id: str) -> AbstractContextManager[None]:
     """Nobody watches."""
     return nullcontext()
@@ -73,6 +77,7 @@ class Call:
     asked: Message
     found: Bucket | None
     """The bucket that the request names, None where it names none or one that is not there yet."""
+    judges: Sequence[access.Judge] = ()
 
     @property
     def bucket(self) -> Bucket:
@@ -89,7 +94,16 @@ class Call:
         """
         where = self.bucket if bucket is None else bucket
         access.authorise(
-            self.identity, self.evidence, action, where, where.name, key, self.asked, self.engine, self.clock
+            self.identity,
+            self.evidence,
+            action,
+            where,
+            where.name,
+            key,
+            self.asked,
+            self.engine,
+            self.clock,
+            self.judges,
         )
 
     def allows(self, action: str, key: str | None = None, *, bucket: Bucket | None = None) -> bool:
@@ -134,7 +148,11 @@ class Gateway:
         region: str,
         observe: Observe = unobserved,
         max_requests: int = MAX_REQUESTS,
+        judges: Sequence[access.Judge] = (),
+        tell: Tell | None = None,
     ) -> None:
+        self.judges = judges
+        self.tell = tell
         self.engine = engine
         self.max_requests = max_requests
         self.under_way = 0
@@ -168,7 +186,9 @@ class Gateway:
         name, key = values.get("bucket"), values.get("key")
         found = None if name is None else find(self.engine, name)
         if operation.action:
-            access.authorise(identity, evidence, operation.action, found, name, key, asked, self.engine, self.clock)
+            access.authorise(
+                identity, evidence, operation.action, found, name, key, asked, self.engine, self.clock, self.judges
+            )
         operation.check(asked)
         if found is None and name is not None and operation.name not in _MAKES_BUCKETS:
             # Said here and not in the handlers, because nobody was authorised for a bucket that is made meanwhile.
@@ -183,6 +203,7 @@ class Gateway:
             region=self.region,
             asked=asked,
             found=found,
+            judges=self.judges,
         )
         try:
             return await HANDLERS[operation.name](call, asked)
@@ -197,7 +218,9 @@ class _Performance:
     A class and not an asynchronous generator, which on its loop costs as much as a small read does (15 µs).
     """
 
-    __slots__ = ("_asked", "_evidence", "_gateway", "_is_strange", "_operation", "_output", "_read", "_seen")
+    __slots__ = (
+        "_asked", "_evidence", "_gateway", "_is_strange", "_operation", "_output", "_read", "_request_id", "_seen",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -209,6 +232,7 @@ class _Performance:
     ) -> None:
         self._gateway, self._operation, self._evidence, self._read = gateway, operation, evidence, read
         self._seen = gateway.observe(operation.name, evidence.protocol, request_id)
+        self._request_id = request_id
         self._is_strange = False
         self._asked: Message | None = None
         self._output: Message | None = None
@@ -231,6 +255,8 @@ class _Performance:
                 observation.identified(identity.name)
             self._asked = asked = await self._read(identity)
             self._output = output = await self._gateway._handle(self._operation, identity, self._evidence, asked)
+            if gateway.tell is not None:
+                gateway.tell(self._operation, identity, self._request_id, asked, output)
         except BaseException as fault:
             await self.__aexit__(type(fault), fault, fault.__traceback__)
             raise

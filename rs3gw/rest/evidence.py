@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
-from rs3gw.auth.evidence import UNSIGNED_PAYLOAD, Anonymous, Evidence, PresignedV2, Proof, Scope, Signature
+from rs3gw.auth.evidence import UNSIGNED_PAYLOAD, Anonymous, Evidence, Foreign, PresignedV2, Proof, Scope, Signature
 from rs3gw.errors import (
     AccessDenied,
     AuthorizationHeaderMalformed,
@@ -51,6 +51,7 @@ def gather(request: Request, parameters: Mapping[str, str], *, host_bucket: str 
         secure=request.secure,
         user_agent=headers.get("user-agent"),
         referer=headers.get("referer"),
+        headers=headers,
     )
 
 
@@ -97,14 +98,14 @@ def _old() -> InvalidRequest:
     )
 
 
-def _header(request: Request, authorization: str) -> Signature:
+def _header(request: Request, authorization: str) -> Signature | Foreign:
     algorithm, _, rest = authorization.partition(" ")
     if algorithm != ALGORITHM:
         if algorithm.startswith("AWS4-ECDSA"):
             raise NotImplementedHere(message="SigV4A is not implemented.", header="Authorization")
         if algorithm == "AWS" or algorithm.startswith("AWS4"):
             raise _old()
-        raise InvalidArgument(message="Unsupported Authorization Type", argument_name="Authorization")
+        return Foreign(InvalidArgument(message="Unsupported Authorization Type", argument_name="Authorization"))
     pieces = [_field(piece) for piece in rest.split(",")]
     fields = dict(pieces)
     if len(pieces) != 3 or fields.keys() != {"Credential", "SignedHeaders", "Signature"}:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote
 
-from rs3gw.auth.evidence import UNSIGNED_PAYLOAD, Anonymous, Bearer, Evidence, Proof, Scope, Signature
+from rs3gw.auth.evidence import UNSIGNED_PAYLOAD, Anonymous, Bearer, Evidence, Foreign, Proof, Scope, Signature
 from rs3gw.errors import (
     AuthorizationHeaderMalformed,
     InvalidArgument,
@@ -56,6 +56,7 @@ def gather(path: str, metadata: Metadata, peer: str, *, secure: bool) -> Evidenc
         secure=secure,
         user_agent=headers.get("user-agent"),
         referer=headers.get("referer"),
+        headers=headers,
     )
 
 
@@ -77,8 +78,10 @@ def _proof(path: str, headers: Mapping[str, str]) -> Proof:
             raise InvalidToken()
         return Bearer(rest.strip())
     if scheme != ALGORITHM:
-        raise InvalidArgument(
-            message=f"Unsupported Authorization Type: it is Bearer or {ALGORITHM}.", argument_name="authorization"
+        return Foreign(
+            InvalidArgument(
+                message=f"Unsupported Authorization Type: it is Bearer or {ALGORITHM}.", argument_name="authorization"
+            )
         )
     return _signature(path, rest, headers)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rs3gw.auth.evidence import UNSIGNED_PAYLOAD, Anonymous, Signature
+from rs3gw.auth.evidence import UNSIGNED_PAYLOAD, Anonymous, Foreign, Signature
 from rs3gw.errors import S3Error
 from rs3gw.rest import evidence, messages
 
@@ -81,7 +81,6 @@ def test_a_presigned_url_is_taken_apart_and_its_signature_is_not_of_itself():
     [
         ("", {"authorization": "AWS AK:c2lnbmF0dXJl"}, "InvalidRequest"),
         ("AWSAccessKeyId=AK&Signature=s", {}, "AccessDenied"),
-        ("", {"authorization": "Basic dXNlcjpwYXNz"}, "InvalidArgument"),
         ("", {"authorization": "AWS4-ECDSA-P256-SHA256 Credential=AK"}, "NotImplemented"),
         ("", {"authorization": SIGNED, **HEADERS, "x-amz-content-sha256": "nonsense"}, "InvalidArgument"),
         (
@@ -104,6 +103,14 @@ def test_what_looks_like_a_signature_and_is_none_never_becomes_anonymous(query, 
     assert refusal(query, **headers) == code
 
 
+def test_a_mechanism_that_is_not_ours_has_its_refusal_with_it():
+    """An authenticator of the operator's may know it; the access keys do not."""
+    proof = shown(authorization="Basic dXNlcjpwYXNz").proof
+
+    assert isinstance(proof, Foreign)
+    assert proof.fault.code == "InvalidArgument"
+
+
 PIECES = st.lists(
     st.sampled_from(["AWS4-HMAC-SHA256", " ", "Credential=", "AK/20261123/us-east-1/s3/aws4_request", ",", "=", "/",
                      "SignedHeaders=host", "Signature=", "a" * 64, "²", "\udcff"])
@@ -119,4 +126,4 @@ def test_any_authorization_is_evidence_or_a_refusal(pieces):
     except S3Error:
         return
 
-    assert isinstance(found.proof, Signature)
+    assert isinstance(found.proof, Signature | Foreign)
