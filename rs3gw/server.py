@@ -46,6 +46,7 @@ from rs3gw.telemetry import CONTENT_TYPE, Telemetry, configure_logging, logger
 
 if TYPE_CHECKING:
     from rs3gw.rpc.server import Server as RpcServer
+    from rs3gw.rpc.web import Web
 
 SWITCH_SECONDS = 0.0005
 """How long a thread keeps the interpreter.  The default of 5 ms makes small reads wait for big hashing (×1.25)."""
@@ -265,6 +266,8 @@ def rest_listener(settings: Settings, gateway: Gateway, inside: Inside) -> Liste
         gateway,
         domains=settings.domains,
         internal=inside.pages(),
+        neighbour=web(settings, gateway) if settings.grpc_enabled else None,
+        origins=settings.cors_origins,
     )
     bounds = Bounds(
         connections=settings.max_connections,
@@ -290,6 +293,20 @@ def rest_listener(settings: Settings, gateway: Gateway, inside: Inside) -> Liste
         tls.minimum_version = ssl.TLSVersion.TLSv1_2
         tls.set_alpn_protocols(["http/1.1"])
     return Listener(application, bounds, tls=tls)
+
+
+def web(settings: Settings, gateway: Gateway) -> Web:
+    """gRPC-Web and Connect, on the port of REST.  Imported here, as grpc is."""
+    from rs3gw.rpc.servicers import Servicer
+    from rs3gw.rpc.web import Web
+
+    servicer = Servicer(
+        gateway=gateway,
+        chunk_bytes=settings.grpc_chunk_size,
+        idle_seconds=settings.body_idle_seconds,
+        is_secure=settings.tls_cert is not None,
+    )
+    return Web(servicer, max_message_bytes=settings.grpc_max_message_size)
 
 
 async def rpc_server(settings: Settings, gateway: Gateway, telemetry: Telemetry, *, is_shared: bool) -> RpcServer:

@@ -148,6 +148,9 @@ class Settings:
         None, _READABLE, "Who signs the certificates that clients of gRPC must then have, PEM."
     )
 
+    cors_origins: tuple[str, ...] = _setting(
+        (), _ListType(), "Whose pages a browser lets speak to REST's port: https://page.example, or * for all."
+    )
     max_connections: int = _setting(
         4096,
         click.IntRange(1),

@@ -10,14 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from rs3gw.auth.credentials import Identity
 from rs3gw.errors import RequestTimeout, S3Error
 from rs3gw.gateway import Gateway
 from rs3gw.operations import Message
 from rs3gw.operations.body import Body, Whole
-from rs3gw.rest import codec, evidence, faults, messages, routing
+from rs3gw.rest import codec, cors, evidence, faults, messages, routing
 from rs3gw.rest.messages import Answer, Receive, Request, Scope, Send
 
 Page = Callable[[], tuple[int, str, bytes]]
@@ -34,12 +34,23 @@ LINGER_SECONDS = 2.0
 log = logging.getLogger("rs3gw.rest")
 
 
+class Neighbour(Protocol):
+    """What else answers on this port, at paths that can be no bucket's."""
+
+    @property
+    def paths(self) -> Collection[str]: ...
+
+    async def respond(self, request: Request, receive: Receive, send: Send) -> None:
+        """Answer a request to one of them."""
+
+
 class Application:
     """
     The REST face of a gateway.
 
     ``domains`` are the host names under which ``bucket.<domain>`` addresses a bucket; ``internal`` are the pages
-    under ``/-/``, which need no credentials.
+    under ``/-/``, which need no credentials.  ``neighbour`` answers at its own paths; ``origins`` are those of the
+    pages that a browser lets speak to either (rs3gw.rest.cors).
     """
 
     def __init__(
@@ -48,7 +59,10 @@ class Application:
         *,
         domains: Collection[str] = ("localhost",),
         internal: Mapping[str, Page] | None = None,
+        neighbour: Neighbour | None = None,
+        origins: Collection[str] = (),
     ) -> None:
+        self._neighbour, self._origins = neighbour, frozenset(origins)
         self._gateway = gateway
         # The longest first: with localhost and s3.localhost, a.s3.localhost is the bucket "a".
         self._domains = tuple(sorted((domain.lower() for domain in domains), key=len, reverse=True))
@@ -70,6 +84,14 @@ class Application:
 
     async def respond(self, request: Request, receive: Receive, send: Send) -> None:
         """Answer a request, its body and its answer as ASGI's HTTP has them."""
+        if self._origins and (origin := cors.allowed(request, self._origins)) is not None:
+            send = cors.opened(send, origin)
+            if cors.is_preflight(request):
+                await _Outbox(send, request, None).put(cors.preflight(request))
+                return
+        if self._neighbour is not None and request.path in self._neighbour.paths and not self._is_of_bucket(request):
+            await self._neighbour.respond(request, receive, send)
+            return
         if request.path.startswith("/-/") and not self._is_of_bucket(request):
             await self._page(request, send)
             return

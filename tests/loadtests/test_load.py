@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 BOUNDS = ROOT / "loadtests" / "thresholds.toml"
 MIXES = ("small-objects", "big-objects", "training-read", "backup-write", "listing")
 QUICK_MIXES = ("small-objects", "backup-write", "listing")
-"""Those of few bytes; with RS3GW_NIGHTLY set, all are run."""
+"""Those of few bytes; with NIGHTLY set, all are run."""
 
 
 @dataclass
@@ -87,7 +87,7 @@ def run(mix: str, *more: str, thresholds: Path = BOUNDS) -> subprocess.Completed
     )
 
 
-@pytest.mark.parametrize("mix", MIXES if "RS3GW_NIGHTLY" in os.environ else QUICK_MIXES)
+@pytest.mark.parametrize("mix", MIXES if "NIGHTLY" in os.environ else QUICK_MIXES)
 def test_a_mix_runs_over_both_protocols_without_a_failure(mix, tmp_path):
     """The bounds of speed are for a quiet machine; that nothing fails is for any."""
     wide = tmp_path / "wide.toml"
