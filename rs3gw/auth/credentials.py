@@ -14,7 +14,7 @@ import re
 import stat
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -149,6 +149,10 @@ class Authority:
     ) -> None:
         self._authenticators = tuple(authenticators)
         self._credentials = {credential.access_key: credential for credential in distinct(credentials)}
+        self._identities = {
+            key: Identity(name=credential.name, access_key=key, grants=credential.grants)
+            for key, credential in self._credentials.items()
+        }
         self._tokens = {key: token_of(credential) for key, credential in self._credentials.items()}
         self._region = region
         self._clock = clock
@@ -182,8 +186,7 @@ class Authority:
         # An unknown key costs a comparison too: the time tells nothing.
         if not hmac.compare_digest((expected or "-" * len(proof.token)).encode(), sent) or expected is None:
             raise InvalidToken()
-        credential = self._credentials[access_key]
-        return Identity(name=credential.name, access_key=access_key, grants=credential.grants)
+        return self._identities[access_key]
 
     def _signed(self, shown: Signature, protocol: str) -> Identity:
         if shown.session_token is not None:
@@ -202,8 +205,11 @@ class Authority:
                 string_to_sign=sigv4.string_to_sign(shown.timestamp, shown.scope, canonical),
                 canonical_request=canonical,
             )
+        identity = self._identities[shown.access_key]
+        if not shown.payload_hash.startswith(sigv4.SIGNED_CHUNKS):
+            return identity
         signer = sigv4.ChunkSigner(key=key, seed=shown.signature, scope=shown.scope, timestamp=shown.timestamp)
-        return Identity(name=credential.name, access_key=credential.access_key, grants=credential.grants, signer=signer)
+        return replace(identity, signer=signer)
 
     def _presigned_v2(self, shown: PresignedV2) -> Identity:
         now = self._clock.now()
@@ -221,7 +227,7 @@ class Authority:
             raise InvalidAccessKeyId(aws_access_key_id=shown.access_key)
         if not sigv2.verify(shown, credential.secret_key):
             raise SignatureDoesNotMatch(aws_access_key_id=shown.access_key, string_to_sign=sigv2.string_to_sign(shown))
-        return Identity(name=credential.name, access_key=credential.access_key, grants=credential.grants)
+        return self._identities[shown.access_key]
 
     def _check_scope(self, shown: Signature) -> None:
         scope = shown.scope
@@ -268,10 +274,7 @@ class Authority:
             )
 
     def _check_signed_headers(self, shown: Signature, protocol: str) -> None:
-        signed = shown.signed_headers
-        missing = [name for name in shown.headers if name.startswith("x-amz-") and name not in signed]
-        if protocol == "rest" and "host" not in signed:
-            missing.append("host")
+        missing: Sequence[str] = _unsigned(tuple(shown.headers), shown.signed_headers, protocol)
         if missing and shown.expires_seconds is not None:
             missing = [name for name in missing if not _is_signed_in_query(name, shown)]
         if missing:
@@ -279,6 +282,15 @@ class Authority:
                 message="There were headers present in the request which were not signed",
                 headers_not_signed=", ".join(sorted(missing)),
             )
+
+
+@lru_cache(maxsize=1024)
+def _unsigned(names: tuple[str, ...], signed: tuple[str, ...], protocol: str) -> tuple[str, ...]:
+    """The headers that have to be signed and are not.  A client sends and signs the same ones again and again."""
+    missing = [name for name in names if name.startswith("x-amz-") and name not in signed]
+    if protocol == "rest" and "host" not in signed:
+        missing.append("host")
+    return tuple(missing)
 
 
 def _is_signed_in_query(name: str, shown: Signature) -> bool:

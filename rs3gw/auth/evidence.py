@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from rs3gw.errors import S3Error
 
 UNSIGNED_PAYLOAD: Final = "UNSIGNED-PAYLOAD"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class Scope(NamedTuple):
     """The credential scope of a signature: ``20261123/us-east-1/s3/aws4_request``."""
 
     date: str

@@ -20,6 +20,8 @@ from rs3gw.auth.evidence import Scope, Signature
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
+SIGNED_CHUNKS = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+"""How x-amz-content-sha256 begins where each chunk of the body has a signature of its own."""
 
 
 def canonical_path(path: str) -> str:

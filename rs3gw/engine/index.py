@@ -12,7 +12,6 @@ transaction that let go of it, and the file's name is handed back to be removed 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -24,6 +23,7 @@ from apsw import Error as IndexFault
 
 from rs3gw.engine.memory import algorithms, completed
 from rs3gw.engine.ports import (
+    EMPTY,
     NULL_VERSION,
     Bucket,
     BucketExists,
@@ -123,16 +123,12 @@ def pack(facts: Facts) -> str:
 
 def unpack(packed: str, etag: str, checksum_type: str | None) -> Facts:
     """The facts of a column."""
-    said = json.loads(packed)
-    get = said.get
-    return Facts(
-        etag=etag,
-        headers=get("h") or {},
-        metadata=get("m") or {},
-        tags=get("t") or {},
-        checksums=get("c") or {},
-        checksum_type=checksum_type,
-    )
+    get = _scan(packed, 0)[0].get
+    return Facts(etag, get("h", EMPTY), get("m", EMPTY), get("t", EMPTY), get("c", EMPTY), checksum_type)
+
+
+# What json.loads does once it has looked for white space and a byte order mark: a third of its time.
+_scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 
 def pack_extents(extents: Sequence[Extent]) -> str:
@@ -200,19 +196,16 @@ def find_object(connection: Connection, bucket: str, key: str, version_id: str |
     if row is None:
         return None
     size, modified, etag, checksum_type, facts, parts, extents, inline, digest = row
-    if inline is not None:
-        content = Content(inline=inline, digest=digest)
-    else:
-        content = Content(extents=unpack_extents(extents))
+    content = Content(None, unpack_extents(extents)) if inline is None else Content(inline, (), digest)
     return Object(
-        bucket=bucket,
-        key=key,
-        version_id=version_id,
-        size=size,
-        modified=moment(modified),
-        facts=unpack(facts, etag, checksum_type),
-        content=content,
-        parts=unpack_parts(parts),
+        bucket,
+        key,
+        version_id,
+        size,
+        datetime.fromtimestamp(modified / 1000, UTC),
+        unpack(facts, etag, checksum_type),
+        content,
+        () if parts is None else unpack_parts(parts),
     )
 
 
@@ -494,8 +487,8 @@ def change_object(
     found = find_object(connection, bucket, key, version_id)
     if found is None:
         raise ObjectMissing(key)
-    changed = dataclasses.replace(found, facts=change(found.facts))
-    facts = changed.facts
+    facts = change(found.facts)
+    changed = found._replace(facts=facts)
     connection.execute(
         "UPDATE objects SET etag = ?, algorithms = ?, checksum_type = ?, facts = ?"
         " WHERE bucket = ? AND key = ? AND version_id = ?",

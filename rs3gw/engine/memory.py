@@ -182,7 +182,7 @@ class Memory:
         self, bucket: str, key: str, version_id: str | None, change: Callable[[Facts], Facts]
     ) -> Object:
         found = self.object(bucket, key, version_id)
-        changed = dataclasses.replace(found, facts=change(found.facts))
+        changed = found._replace(facts=change(found.facts))
         self._objects[bucket][key] = changed
         return changed
 

@@ -21,7 +21,7 @@ from rs3gw.engine.ports import Bucket, BucketMissing, Clock, DiskFault, DiskFull
 from rs3gw.errors import AccessDenied, DamagedObject, InsufficientStorage, NoSuchBucket, SlowDown
 from rs3gw.gateway import access
 from rs3gw.operations import Message, Operation, of
-from rs3gw.operations.body import Body, Stream
+from rs3gw.operations.body import Body, Stream, Whole
 
 Handler = Callable[["Call", Any], Awaitable[Message]]
 
@@ -269,9 +269,11 @@ class _Performance:
         self._gateway.strangers -= self._is_strange
         try:
             try:
-                await _let_go(self._output)
+                if (body := _body_of(self._output)) is not None:
+                    await _let_go(body)
             finally:
-                await _let_go(self._asked)
+                if (body := _body_of(self._asked)) is not None:
+                    await _let_go(body)
         except BaseException as later:
             self._seen.__exit__(type(later), later, later.__traceback__)
             raise
@@ -284,14 +286,18 @@ class _Performance:
             raise said from fault
 
 
-async def _let_go(message: Message | None) -> None:
-    """Close the body that a message carries, where it carries one (a document is a body too, but a str)."""
+def _body_of(message: Message | None) -> Body | None:
+    """The body of a message that has to be let go of: what is whole holds nothing, and a document is a str."""
     body = None if message is None else message.__dict__.get("body")
+    return body if isinstance(body, Body) and not isinstance(body, Whole) else None
+
+
+async def _let_go(body: Body) -> None:
     if isinstance(body, Stream):
         # A task of its own, for a call whose client is gone is ended by what it sends, and then cancelled: that must
         # not come between, or a file stays open for ever.
         await asyncio.shield(asyncio.ensure_future(body.aclose()))
-    elif isinstance(body, Body):
+    else:
         await body.aclose()
 
 

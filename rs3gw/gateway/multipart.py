@@ -9,7 +9,6 @@ new one.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 from typing import Any, Final
 from urllib.parse import quote
@@ -302,9 +301,8 @@ def _assemble(
     whole = _checksum_of(upload, algorithm, parts)
     if claimed is not None and claimed[1] not in (whole, whole.partition("-")[0]):
         raise digests.mismatch(algorithm)
-    facts = replace(
-        upload.facts, etag=digests.etag_of_parts([part.etag for part in parts]), checksums={algorithm: whole}
-    )
+    etag = digests.etag_of_parts([part.etag for part in parts])
+    facts = upload.facts._replace(etag=etag, checksums={algorithm: whole})
     return facts, tuple(
         ports.ObjectPart(number=part.number, size=part.size, checksums={algorithm: part.checksums[algorithm]})
         for part in parts

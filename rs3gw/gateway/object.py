@@ -8,7 +8,6 @@ against the record that it serves.  Whoever may not list a bucket does not learn
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from rs3gw.engine.ports import (
@@ -518,7 +517,7 @@ async def delete_object_tagging(call: Call, asked: DeleteObjectTagging.Input) ->
 async def _retag(call: Call, asked: Versioned, tags: Mapping[str, str]) -> None:
     located(call, asked)
     try:
-        await call.engine.change_object(asked.bucket, asked.key, None, lambda facts: replace(facts, tags=tags))
+        await call.engine.change_object(asked.bucket, asked.key, None, lambda facts: facts._replace(tags=tags))
     except ObjectMissing as fault:
         raise NoSuchKey(key=asked.key) from fault
 

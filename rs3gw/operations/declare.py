@@ -302,16 +302,32 @@ class Operation:
 
         Raises what the checks raise: InvalidBucketName, KeyTooLongError, InvalidArgument, …
         """
-        present = asked.__dict__
-        for name, check, default in self._checks:
-            value = present.get(name, default)
-            if value is not None:
-                check(value)
+        present, checks = asked.__dict__, self._checks
+        # Of some thirty fields that could be there a request has three.  Which of several faults comes first matters
+        # only once there is one.
+        try:
+            for name, value in present.items():
+                if name in checks and value is not None:
+                    checks[name][0](value)
+            for name in self._owed:
+                if name not in present:
+                    checks[name][0](checks[name][1])
+        except Exception:
+            for name, (check, default) in checks.items():
+                if (value := present.get(name, default)) is not None:
+                    check(value)
+            raise
 
     @cached_property
-    def _checks(self) -> tuple[tuple[str, Check, Any], ...]:
+    def _checks(self) -> Mapping[str, tuple[Check, Any]]:
+        """Field → (check, default), in the order of declaration."""
         fields = self.input.spelled()
-        return tuple((field.name, field.spec.check, field.default) for field in fields if field.spec.check is not None)
+        return {field.name: (field.spec.check, field.default) for field in fields if field.spec.check is not None}
+
+    @cached_property
+    def _owed(self) -> tuple[str, ...]:
+        """The fields whose default is judged where they were not sent."""
+        return tuple(name for name, (_, default) in self._checks.items() if default is not None)
 
 
 OPERATIONS: dict[str, Operation] = {}

@@ -242,10 +242,9 @@ class _Outbox:
         ``gone`` returns when the client has gone away; ``before_end`` is awaited between the last byte and the end.
         """
         headers, body, status = answer.headers, answer.body, answer.status
-        headers.append((b"server", b"rs3gw"))
+        headers.append(_SERVER)
         if self._request_id is not None:
-            headers.append((b"x-amz-request-id", self._request_id.encode()))
-            headers.append((b"x-amz-id-2", faults.HOST_ID.encode()))
+            headers += ((b"x-amz-request-id", self._request_id.encode()), _HOST)
         if isinstance(body, Whole):
             body = bytes(body.data)
         if isinstance(body, bytes) and status not in (204, 304) and not _has_length(headers):
@@ -279,5 +278,11 @@ class _Outbox:
                 watching.cancel()
 
 
+_SERVER, _HOST = (b"server", b"rs3gw"), (b"x-amz-id-2", faults.HOST_ID.encode())
+
+
 def _has_length(headers: list[tuple[bytes, bytes]]) -> bool:
-    return any(name == b"content-length" for name, _ in headers)
+    for name, _ in headers:  # noqa: SIM110 - any() takes three times as long
+        if name == b"content-length":
+            return True
+    return False

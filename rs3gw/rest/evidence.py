@@ -13,6 +13,7 @@ from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 from rs3gw.auth.evidence import UNSIGNED_PAYLOAD, Anonymous, Evidence, Foreign, PresignedV2, Proof, Scope, Signature
+from rs3gw.auth.sigv4 import SIGNED_CHUNKS
 from rs3gw.errors import (
     AccessDenied,
     AuthorizationHeaderMalformed,
@@ -25,8 +26,8 @@ from rs3gw.rest.messages import Pairs, Request, decode
 
 ALGORITHM = "AWS4-HMAC-SHA256"
 
-CHUNKED_SIGNED = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
-CHUNKED_SIGNED_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
+CHUNKED_SIGNED = SIGNED_CHUNKS
+CHUNKED_SIGNED_TRAILER = f"{SIGNED_CHUNKS}-TRAILER"
 CHUNKED_UNSIGNED_TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 CHUNKED = frozenset((CHUNKED_SIGNED, CHUNKED_SIGNED_TRAILER, CHUNKED_UNSIGNED_TRAILER))
 
@@ -106,13 +107,9 @@ def _header(request: Request, authorization: str) -> Signature | Foreign:
         if algorithm == "AWS" or algorithm.startswith("AWS4"):
             raise _old()
         return Foreign(InvalidArgument(message="Unsupported Authorization Type", argument_name="Authorization"))
-    pieces = [_field(piece) for piece in rest.split(",")]
-    fields = dict(pieces)
-    if len(pieces) != 3 or fields.keys() != {"Credential", "SignedHeaders", "Signature"}:
-        raise AuthorizationHeaderMalformed(
-            message="The authorization header is malformed; it has one Credential, SignedHeaders and Signature each."
-        )
-    access_key, scope = _credential(fields["Credential"], AuthorizationHeaderMalformed)
+    usual = _USUAL_FIELDS(rest)
+    credential, signed_headers, signature = usual.groups() if usual is not None else _fields(rest)
+    access_key, scope = _credential(credential, AuthorizationHeaderMalformed)
     headers = request.headers
     claimed = headers.get("x-amz-content-sha256")
     if claimed is None:
@@ -120,8 +117,8 @@ def _header(request: Request, authorization: str) -> Signature | Foreign:
     return Signature(
         access_key=access_key,
         scope=scope,
-        signed_headers=_names(fields["SignedHeaders"]),
-        signature=fields["Signature"],
+        signed_headers=_names(signed_headers),
+        signature=signature,
         timestamp=_timestamp(headers),
         method=request.method,
         path=request.path,
@@ -132,9 +129,19 @@ def _header(request: Request, authorization: str) -> Signature | Foreign:
     )
 
 
-def _field(piece: str) -> tuple[str, str]:
-    name, _, value = piece.strip().partition("=")
-    return name, value
+# As every SDK writes them; another order and other spaces are as good.
+_USUAL_FIELDS = re.compile(r"Credential=([^\s,]+), ?SignedHeaders=([^\s,]+), ?Signature=([^\s,]+)\Z").match
+
+
+def _fields(said: str) -> tuple[str, str, str]:
+    """Credential, SignedHeaders and Signature.  Raises AuthorizationHeaderMalformed unless there is one of each."""
+    pieces = [piece.strip().partition("=") for piece in said.split(",")]
+    fields = {name: value for name, _, value in pieces}
+    if len(pieces) != 3 or fields.keys() != {"Credential", "SignedHeaders", "Signature"}:
+        raise AuthorizationHeaderMalformed(
+            message="The authorization header is malformed; it has one Credential, SignedHeaders and Signature each."
+        )
+    return fields["Credential"], fields["SignedHeaders"], fields["Signature"]
 
 
 def _timestamp(headers: Mapping[str, str]) -> str:

@@ -83,7 +83,18 @@ def test_a_right_signature_shows_who_has_the_key():
 
     assert (found.name, found.access_key, found.grants, found.is_anonymous) == ("owner", "AKOWNER", "all", False)
     assert found.arn == "arn:aws:iam::000000000000:user/owner"
-    assert found.signer is not None
+    assert found.signer is None
+
+
+def test_who_signs_each_chunk_has_a_signer_that_goes_on_from_the_request():
+    shown = signature(payload_hash=sigv4.SIGNED_CHUNKS)
+    key = sigv4.signing_key(OWNER.secret_key, *shown.scope)
+    expected = sigv4.ChunkSigner(key=key, seed=shown.signature, scope=shown.scope, timestamp=shown.timestamp)
+
+    found = identify(shown).signer
+
+    assert found is not None
+    assert expected.chunk("0" * 64) == found.chunk("0" * 64)
 
 
 def test_a_canonical_id_is_64_hex_digits_and_its_owners_own():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,7 +35,7 @@ async def staged(engine: Engine, data: bytes, *, inline: bool = True) -> Content
 
 async def put(engine: Engine, key: str, data: bytes, **options: object) -> Object:
     """An object in the bucket."""
-    facts = dataclasses.replace(FACTS, metadata={"size": str(len(data))})
+    facts = FACTS._replace(metadata={"size": str(len(data))})
     return await engine.put_object("bucket", key, await staged(engine, data), facts, **options)  # type: ignore[arg-type]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from types import SimpleNamespace
 
 import pytest
 
@@ -124,7 +123,7 @@ class Slow:
 async def test_what_an_answer_holds_is_let_go_of_although_the_call_is_cancelled_meanwhile():
     """gRPC ends a call twice when its client goes: what is sent fails, and then the call is cancelled."""
     chunks = Slow()
-    ending = asyncio.ensure_future(_let_go(SimpleNamespace(body=Stream(chunks))))
+    ending = asyncio.ensure_future(_let_go(Stream(chunks)))
     await asyncio.sleep(0)
     ending.cancel()
     await asyncio.wait([ending])
