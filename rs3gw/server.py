@@ -19,12 +19,13 @@ import ssl
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import click
 import uvloop
 
-from rs3gw import __version__, descriptors
+from rs3gw import __version__, descriptors, spans
 from rs3gw.auth.credentials import Authority, Credential, CredentialsError, load, token_of
 from rs3gw.engine.ports import EngineError
 from rs3gw.engine.store import Board, Durability, Store
@@ -41,12 +42,14 @@ from rs3gw.settings import (
     Address,
     Settings,
     SettingsError,
+    otlp_protocol,
 )
 from rs3gw.telemetry import CONTENT_TYPE, Telemetry, configure_logging, logger
 
 if TYPE_CHECKING:
     from rs3gw.rpc.server import Server as RpcServer
     from rs3gw.rpc.web import Web
+    from rs3gw.tracing import Tracing
 
 SWITCH_SECONDS = 0.0005
 """How long a thread keeps the interpreter.  The default of 5 ms makes small reads wait for big hashing (×1.25)."""
@@ -136,6 +139,44 @@ def extended(settings: Settings) -> Extensions:
         raise SettingsError(str(fault)) from fault
 
 
+def tracer(settings: Settings) -> Tracing | None:
+    """
+    What traces, where that is asked for: of this process, so made after a fork.  OpenTelemetry is imported here.
+
+    Raises SettingsError.
+    """
+    if settings.tracing == "none":
+        return None
+    protocol = traceable(settings)
+    from rs3gw import tracing
+
+    try:
+        return tracing.Tracing(tracing.exporter(protocol))
+    except ValueError as fault:
+        raise SettingsError(
+            f"RS3GW_TRACING=otlp: one of the OTEL_… variables cannot be used: {str(fault).rstrip('.')}."
+        ) from fault
+
+
+def traceable(settings: Settings) -> str:
+    """
+    How traces would be sent, once it is known that they can be made; nothing is loaded for it.
+
+    Raises SettingsError where they are asked for and cannot be.
+    """
+    if settings.tracing == "none":
+        return ""
+    try:
+        for needed in ("sdk.trace", "exporter.otlp.proto.http", "exporter.otlp.proto.grpc"):
+            if find_spec(f"opentelemetry.{needed}") is None:
+                raise ModuleNotFoundError(name=f"opentelemetry.{needed}")
+    except ModuleNotFoundError as fault:
+        raise SettingsError(
+            "RS3GW_TRACING=otlp needs OpenTelemetry, which is not installed here: pip install 'rs3gw[tracing]'."
+        ) from fault
+    return otlp_protocol()
+
+
 def open_store(settings: Settings, share: Share | None) -> Store:
     """The store, of this process alone or of several.  Raises EngineError."""
     clock, entropy, durability = SystemClock(), SystemEntropy(), Durability(settings.durability)
@@ -162,6 +203,8 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
         clock, entropy = SystemClock(), SystemEntropy()
         keys = credentials(settings)
         extensions = extended(settings)
+        tracing = tracer(settings)
+        trace = None if tracing is None else tracing.begin
         rest_socket = listen(settings.bind_addr, is_shared=share is not None)
         store = open_store(settings, share)
         try:
@@ -181,11 +224,11 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
                 tell=None if outbox is None else outbox.tell,
             )
             inside = Inside(telemetry, store)
-            rest = rest_listener(settings, gateway, inside)
+            rest = rest_listener(settings, gateway, inside, telemetry, trace)
             await rest.start(rest_socket)
             rpc = None
             if settings.grpc_enabled:
-                rpc = await rpc_server(settings, gateway, telemetry, is_shared=share is not None)
+                rpc = await rpc_server(settings, gateway, telemetry, trace, is_shared=share is not None)
             inside.is_serving = True
             if share is None:
                 click.echo(banner(settings, rest_socket.getsockname()[1], rpc.port if rpc else None, keys))
@@ -208,6 +251,8 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
                 await asyncio.to_thread(outbox.close)
         finally:
             await store.close()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)
         logger("server").info("stopped")
 
 
@@ -260,14 +305,18 @@ def listen(address: Address, *, is_shared: bool = False, variable: str = "RS3GW_
     return listener
 
 
-def rest_listener(settings: Settings, gateway: Gateway, inside: Inside) -> Listener:
+def rest_listener(
+    settings: Settings, gateway: Gateway, inside: Inside, telemetry: Telemetry, trace: spans.Begin | None
+) -> Listener:
     """The REST listener, not started.  Raises SettingsError."""
     application = Application(
         gateway,
         domains=settings.domains,
         internal=inside.pages(),
-        neighbour=web(settings, gateway) if settings.grpc_enabled else None,
+        neighbour=web(settings, gateway, trace) if settings.grpc_enabled else None,
         origins=settings.cors_origins,
+        watch=telemetry.answered,
+        trace=trace,
     )
     bounds = Bounds(
         connections=settings.max_connections,
@@ -295,7 +344,7 @@ def rest_listener(settings: Settings, gateway: Gateway, inside: Inside) -> Liste
     return Listener(application, bounds, tls=tls)
 
 
-def web(settings: Settings, gateway: Gateway) -> Web:
+def web(settings: Settings, gateway: Gateway, trace: spans.Begin | None) -> Web:
     """gRPC-Web and Connect, on the port of REST.  Imported here, as grpc is."""
     from rs3gw.rpc.servicers import Servicer
     from rs3gw.rpc.web import Web
@@ -306,10 +355,12 @@ def web(settings: Settings, gateway: Gateway) -> Web:
         idle_seconds=settings.body_idle_seconds,
         is_secure=settings.tls_cert is not None,
     )
-    return Web(servicer, max_message_bytes=settings.grpc_max_message_size)
+    return Web(servicer, max_message_bytes=settings.grpc_max_message_size, trace=trace)
 
 
-async def rpc_server(settings: Settings, gateway: Gateway, telemetry: Telemetry, *, is_shared: bool) -> RpcServer:
+async def rpc_server(
+    settings: Settings, gateway: Gateway, telemetry: Telemetry, trace: spans.Begin | None, *, is_shared: bool
+) -> RpcServer:
     """
     The gRPC listener, started.  grpc is imported here: a server of REST alone starts without it.
 
@@ -333,6 +384,7 @@ async def rpc_server(settings: Settings, gateway: Gateway, telemetry: Telemetry,
         max_connections=settings.max_connections,
         shares_port=is_shared,
         watch=telemetry.watch,
+        trace=trace,
     )
     try:
         await server.start()

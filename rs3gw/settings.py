@@ -29,6 +29,9 @@ DEVELOPMENT_SECRET_KEY = "rs3gw-development-secret"
 
 KIB, MIB = 1024, 1024**2
 
+OTLP_PROTOCOLS = ("http/protobuf", "grpc")
+"""What speaks OTLP here, the default first, as its specification has it."""
+
 
 class SettingsError(click.ClickException):
     """A combination of settings that the server does not start with; the sentence says what to set."""
@@ -176,6 +179,11 @@ class Settings:
     scrub_rate: int = _setting(
         0, SizeType(), "How many bytes a second the server reads to find what a disk has damaged; 0: it does not look."
     )
+    tracing: str = _setting(
+        "none",
+        click.Choice(["none", "otlp"]),
+        "otlp: calls are traced and exported as OpenTelemetry's variables say; see docs/observability.md.",
+    )
     log_level: str = _setting("info", click.Choice(["debug", "info", "warning", "error"]), "What is logged.")
     log_format: str = _setting(
         "console", click.Choice(["console", "json"]), "How a log line looks: for a person, or for a collector."
@@ -271,6 +279,22 @@ def options() -> list[click.Option]:
         )
         for row, field in zip(rows(), dataclasses.fields(Settings), strict=True)
     ]
+
+
+def otlp_protocol(environment: Mapping[str, str] | None = None) -> str:
+    """
+    How traces are to be sent, by OpenTelemetry's own variables: grpc or http/protobuf.
+
+    The library leaves this one to who picks the exporter, and reads the others itself.  Raises SettingsError.
+    """
+    names = os.environ if environment is None else environment
+    for name in ("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        said = names.get(name, "").strip()
+        if said:
+            if said not in OTLP_PROTOCOLS:
+                raise SettingsError(f"{name}={said}: it is one of {', '.join(OTLP_PROTOCOLS)}.")
+            return said
+    return OTLP_PROTOCOLS[0]
 
 
 def share_metrics(directory: Path) -> None:

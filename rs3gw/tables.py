@@ -20,9 +20,7 @@ Table = Sequence[Sequence[str]]
 
 def route(operation: Operation) -> str:
     """An operation's route on REST: ``PUT /{Bucket}/{Key+}?tagging``."""
-    path = {"service": "/", "bucket": "/{Bucket}", "object": "/{Bucket}/{Key+}"}[operation.resource]
-    queries = "&".join(name if value is None else f"{name}={value}" for name, value in operation.queries.items())
-    return f"{operation.method} {path}" + (f"?{queries}" if queries else "")
+    return f"{operation.method} {operation.route}"
 
 
 def operation_rows() -> Table:

@@ -4,28 +4,46 @@ What is seen of a call, in one place: its metrics and its log line, the same for
 ``Telemetry.observe`` spans a call from its evidence to its last byte.  The labels are few and bounded: an
 operation's name, a protocol, an S3 code; never a bucket, a key or an access key.  A log line about a call
 always has its request id, which the client has too.
+
+What every call does is counted in plain numbers, for calls are all on one loop, and poured into Prometheus's metrics
+when somebody reads them.  Each metric of prometheus-client has a lock, and to take a dozen of them cost a small read
+more than its signature.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import time
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from functools import cache, cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, multiprocess, values
 from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
+from rs3gw import spans
 from rs3gw.errors import S3Error
 
 if TYPE_CHECKING:
     import structlog
 
+    from rs3gw.operations import Operation
+
 # From a small read out of the cache to a part of 5 GiB on a slow line.
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+# What a small object, a part and a large object are.
+BYTES = (1024, 64 * 1024, 1024**2, 16 * 1024**2, 256 * 1024**2, 4 * 1024**3)
+
+POUR_SECONDS = 0.2
+"""How old the figures of a process may be that another one renders."""
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -42,9 +60,13 @@ class Telemetry:
         if is_shared:
             values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
             self._rendered = CollectorRegistry()
+            self._rendered.register(_Pouring(self))
             multiprocess.MultiProcessCollector(self._rendered)  # type: ignore[no-untyped-call]
         else:
             ProcessCollector(registry=self.registry)
+        # The first of its registry, so that what is read after it is complete.
+        self.registry.register(_Pouring(self))
+        self._is_shared, self._will_pour = is_shared, False
         labels = ("operation", "protocol")
         self.requests = Counter(
             "rs3gw_requests", "Calls answered, by S3 code (OK where none).", (*labels, "code"), registry=self.registry
@@ -96,16 +118,71 @@ class Telemetry:
             buckets=SECONDS,
             registry=self.registry,
         )
+        # What dashboards for HTTP expect, by the names of OpenTelemetry's conventions as Prometheus spells them.
+        answer = (
+            "http_request_method",
+            "http_route",
+            "http_response_status_code",
+            "url_scheme",
+            "operation",
+        )
+        self.http_seconds = Histogram(
+            "http_server_request_duration_seconds",
+            "From the end of a request's headers to the last byte of its answer.",
+            answer,
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.http_received = Histogram(
+            "http_server_request_body_size_bytes",
+            "Bytes of a request's body, where it had one.",
+            answer,
+            buckets=BYTES,
+            registry=self.registry,
+        )
+        self.http_sent = Histogram(
+            "http_server_response_body_size_bytes",
+            "Bytes of an answer's body, where it had one.",
+            answer,
+            buckets=BYTES,
+            registry=self.registry,
+        )
         self.log_all = log_requests == "all"
         self.log_failures = log_requests != "none"
+        self._levels: dict[str, _Level] = {}
         self._series: dict[tuple[str, str], _Series] = {}
+        self._answers: dict[tuple[str, str, int, bool], _Answers] = {}
 
     def observe(self, operation: str, protocol: str, request_id: str) -> Seen:
         """A context that lasts as long as the call."""
         series = self._series.get((operation, protocol))
         if series is None:
             series = self._series[operation, protocol] = _Series(self, operation, protocol)
+        if self._is_shared and not self._will_pour:
+            self._pour_soon()
         return Seen(self, series, request_id)
+
+    def level(self, protocol: str) -> _Level:
+        """How many calls a protocol has under way."""
+        return self._levels.setdefault(protocol, _Level(self.in_flight.labels(protocol)))
+
+    def _pour_soon(self) -> None:
+        """Let the other processes see what happens here, a moment later."""
+        self._will_pour = True
+        asyncio.get_running_loop().call_later(POUR_SECONDS, self.pour)
+
+    def pour(self) -> None:
+        """Bring what Prometheus is told up to date."""
+        self._will_pour = False
+        waiting: list[_Level | _Series | _Answers] = []
+        waiting += self._levels.values()
+        waiting += self._series.values()
+        waiting += self._answers.values()
+        for each in waiting:
+            each.pour()
+        if self._is_shared and any(level.now for level in self._levels.values()):
+            # What is under way ends without another beginning.
+            self._pour_soon()
 
     def _rpc_counter(self, name: str, meaning: str, labels: tuple[str, ...]) -> Counter:
         return Counter(f"grpc_server_{name}", meaning, labels, registry=self.registry)
@@ -113,6 +190,29 @@ class Telemetry:
     def watch(self, kind: str, service: str, method: str) -> RpcSeries:
         """The metrics of one method of gRPC; ``kind`` is unary, client_stream or server_stream."""
         return RpcSeries(self, (kind, service, method))
+
+    def answered(
+        self,
+        asked: Operation | str,
+        method: str,
+        is_secure: bool,
+        status: int,
+        seconds: float,
+        received: int,
+        sent: int,
+    ) -> None:
+        """A request of HTTP has had its answer; what rs3gw.rest.asgi.Watch wants of it."""
+        if self._is_shared and not self._will_pour:
+            self._pour_soon()
+        key = (asked if isinstance(asked, str) else asked.name, method, status, is_secure)
+        series = self._answers.get(key)
+        if series is None:
+            series = self._answers[key] = _Answers(self, asked, method, is_secure, status)
+        series.seconds.add(seconds)
+        if received:
+            series.received.add(received)
+        if sent:
+            series.sent.add(sent)
 
     def render(self) -> bytes:
         """The metrics in Prometheus's text format."""
@@ -152,6 +252,81 @@ class RpcSeries:
                 sizes.inc(size)
 
 
+class _Pouring(Collector):
+    """What has a registry complete before the metrics after it are read; it has none of its own."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+
+    def collect(self) -> Iterable[Metric]:
+        self._telemetry.pour()
+        return ()
+
+
+class _Tally:
+    """A histogram's child, in plain numbers until it is poured; without one it is no series that Prometheus stores."""
+
+    __slots__ = ("_bounds", "_child", "_counts", "_histogram", "_labels", "_sum")
+
+    def __init__(self, histogram: Histogram, labels: Sequence[str], bounds: Sequence[float]) -> None:
+        self._histogram, self._labels, self._bounds = histogram, labels, bounds
+        self._child: Histogram | None = None
+        self._counts = [0] * (len(bounds) + 1)
+        self._sum = 0.0
+
+    def add(self, value: float) -> None:
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
+    def pour(self) -> None:
+        if not any(self._counts):
+            return
+        counts, total = self._counts, self._sum
+        self._counts, self._sum = [0] * len(counts), 0.0
+        # ``observe`` takes one value at a time; these are what it adds to.
+        child = self._child
+        if child is None:
+            child = self._child = self._histogram.labels(*self._labels)
+        for bucket, count in zip(child._buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
+        child._sum.inc(total)
+
+
+class _Level:
+    """A gauge's child that goes up and down with every call."""
+
+    __slots__ = ("_child", "now")
+
+    def __init__(self, child: Gauge) -> None:
+        self._child, self.now = child, 0
+
+    def pour(self) -> None:
+        self._child.set(self.now)
+
+
+class _Answers:
+    """The children of HTTP's metrics for one operation and status, looked up once."""
+
+    __slots__ = ("received", "seconds", "sent")
+
+    def __init__(self, telemetry: Telemetry, asked: Operation | str, method: str, is_secure: bool, status: int) -> None:
+        if isinstance(asked, str):
+            route, operation = asked, asked.rpartition("/")[2]
+        else:
+            route, operation = asked.route, asked.name
+        # Prometheus takes an empty label for none, which is what the conventions have for what is not known.
+        labels = (method, route, str(status or ""), "https" if is_secure else "http", operation)
+        self.seconds = _Tally(telemetry.http_seconds, labels, SECONDS)
+        self.received = _Tally(telemetry.http_received, labels, BYTES)
+        self.sent = _Tally(telemetry.http_sent, labels, BYTES)
+
+    def pour(self) -> None:
+        self.seconds.pour()
+        self.received.pour()
+        self.sent.pour()
+
+
 def forget_worker(pid: int) -> None:
     """What a process had under way is under way no more: it has died."""
     multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
@@ -160,13 +335,20 @@ def forget_worker(pid: int) -> None:
 class _Series:
     """The children of the metrics for one operation on one protocol, looked up once."""
 
-    __slots__ = ("codes", "in_flight", "ok", "operation", "protocol", "seconds")
+    __slots__ = ("_ok", "level", "ok", "operation", "protocol", "seconds")
 
     def __init__(self, telemetry: Telemetry, operation: str, protocol: str) -> None:
         self.operation, self.protocol = operation, protocol
-        self.seconds = telemetry.seconds.labels(operation, protocol)
-        self.in_flight = telemetry.in_flight.labels(protocol)
-        self.ok = telemetry.requests.labels(operation, protocol, "OK")
+        self.level = telemetry.level(protocol)
+        self.seconds = _Tally(telemetry.seconds, (operation, protocol), SECONDS)
+        self._ok = telemetry.requests.labels(operation, protocol, "OK")
+        self.ok = 0
+
+    def pour(self) -> None:
+        self.seconds.pour()
+        if self.ok:
+            ok, self.ok = self.ok, 0
+            self._ok.inc(ok)
 
 
 class Seen:
@@ -184,7 +366,7 @@ class Seen:
 
     def __enter__(self) -> Seen:
         self._began = time.perf_counter()
-        self._series.in_flight.inc()
+        self._series.level.now += 1
         return self
 
     def __exit__(
@@ -192,10 +374,10 @@ class Seen:
     ) -> None:
         series, telemetry = self._series, self._telemetry
         seconds = time.perf_counter() - self._began
-        series.in_flight.dec()
-        series.seconds.observe(seconds)
+        series.level.now -= 1
+        series.seconds.add(seconds)
         if fault is None:
-            series.ok.inc()
+            series.ok += 1
             if not telemetry.log_all:
                 return
             code = "OK"
@@ -206,6 +388,7 @@ class Seen:
             if not (telemetry.log_all or (ours and telemetry.log_failures)):
                 return
         log = logger("call").error if code == "InternalError" else logger("call").info
+        span = spans.CURRENT.get()
         log(
             "call",
             operation=series.operation,
@@ -214,6 +397,7 @@ class Seen:
             milliseconds=round(seconds * 1000, 3),
             caller=self._caller,
             request_id=self._request_id,
+            **({} if span is None else {"trace_id": span.trace_id}),
         )
 
 

@@ -38,6 +38,7 @@ def run(asked: Settings) -> int:
     if asked.workers == 1:
         return server.run(asked)
     configure_logging(level=asked.log_level, form=asked.log_format)
+    server.traceable(asked)
     try:
         keys = server.credentials(asked)
         claim(asked.storage_root)  # until this process and all of its children have ended

@@ -27,7 +27,7 @@ from typing import TypeVar
 
 import apsw
 
-from rs3gw import __version__
+from rs3gw import __version__, spans
 from rs3gw.engine import index
 from rs3gw.engine.blobs import Blobs, BlobStaging, make_directories
 from rs3gw.engine.commit import Committer, explain, let_go
@@ -193,7 +193,8 @@ class Store:
         return index.moment(index.stamp(self._clock.now()))
 
     async def _commit(self, mutation: Callable[[apsw.Connection], Result]) -> Result:
-        return await self._committer.submit(mutation)
+        with spans.within("commit"):
+            return await self._committer.submit(mutation)
 
     async def _publish(
         self, mutation: Callable[[apsw.Connection], tuple[Result, index.Freed]], extents: Sequence[Extent] = ()
@@ -202,7 +203,8 @@ class Store:
         pending = self._committer.submit(mutation)
         try:
             # A caller that goes away does not take back what is queued: the outcome is still attended to.
-            result, freed = await asyncio.shield(pending)
+            with spans.within("commit"):
+                result, freed = await asyncio.shield(pending)
         except asyncio.CancelledError:
             pending.add_done_callback(lambda done: self._attend(done, extents))
             raise

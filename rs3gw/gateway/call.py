@@ -15,6 +15,7 @@ from errno import EMFILE, ENFILE
 from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
+from rs3gw import spans
 from rs3gw.auth.credentials import Authority, Identity
 from rs3gw.auth.evidence import Evidence
 from rs3gw.engine.ports import Bucket, BucketMissing, Clock, DiskFault, DiskFull, Engine, Entropy
@@ -239,12 +240,14 @@ class _Performance:
 
     async def __aenter__(self) -> Message:
         observation = self._seen.__enter__()
-        gateway = self._gateway
+        gateway, span = self._gateway, spans.CURRENT.get()
         gateway.under_way += 1
         try:
             if gateway.under_way > gateway.max_requests:
                 # Said before anything is verified or read: that is what there is too much of.
                 raise SlowDown()
+            if span is not None:
+                span.step("identify")
             identity = gateway.authority.identify(self._evidence)
             if identity.access_key is None:
                 self._is_strange = True
@@ -253,11 +256,20 @@ class _Performance:
                     raise SlowDown()
             if observation is not None:
                 observation.identified(identity.name)
+            if span is not None:
+                span.step("read")
             self._asked = asked = await self._read(identity)
+            if span is not None:
+                _note(span, asked)
+                span.step("handle")
             self._output = output = await self._gateway._handle(self._operation, identity, self._evidence, asked)
             if gateway.tell is not None:
                 gateway.tell(self._operation, identity, self._request_id, asked, output)
+            if span is not None:
+                span.step(None)
         except BaseException as fault:
+            if span is not None:
+                span.step(None, _said(fault))
             await self.__aexit__(type(fault), fault, fault.__traceback__)
             raise
         return output
@@ -284,6 +296,17 @@ class _Performance:
         self._seen.__exit__(type(said), said, said.__traceback__)
         if said is not fault:
             raise said from fault
+
+
+_NOTED = ("bucket", "key", "upload_id", "part_number", "copy_source")
+"""What OpenTelemetry's conventions for S3 have of an Input: https://opentelemetry.io/docs/specs/semconv/object-stores/s3/"""
+
+
+def _note(span: spans.Span, asked: Message) -> None:
+    for name in _NOTED:
+        value = asked.__dict__.get(name)
+        if isinstance(value, (str, int)):
+            span.note(f"aws.s3.{name}", value)
 
 
 def _body_of(message: Message | None) -> Body | None:

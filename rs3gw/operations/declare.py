@@ -285,6 +285,13 @@ class Operation:
     output: type[Message]
 
     @cached_property
+    def route(self) -> str:
+        """Its target on REST: ``/{Bucket}/{Key+}?tagging``."""
+        path = {"service": "/", "bucket": "/{Bucket}", "object": "/{Bucket}/{Key+}"}[self.resource]
+        queries = "&".join(name if value is None else f"{name}={value}" for name, value in self.queries.items())
+        return path + (f"?{queries}" if queries else "")
+
+    @cached_property
     def streams_in(self) -> bool:
         """Whether the request carries an object's bytes."""
         return any(field.type is Body for field in self.input.spelled())

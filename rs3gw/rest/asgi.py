@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
 from typing import Any, Protocol
 
+from rs3gw import spans
 from rs3gw.auth.credentials import Identity
 from rs3gw.errors import RequestTimeout, S3Error
 from rs3gw.gateway import Gateway
-from rs3gw.operations import Message
+from rs3gw.operations import Message, Operation
 from rs3gw.operations.body import Body, Whole
 from rs3gw.rest import codec, cors, evidence, faults, messages, routing
 from rs3gw.rest.messages import Answer, Receive, Request, Scope, Send
@@ -31,6 +33,10 @@ LINGER_BYTES = 64 * 1024**2
 sending, may lose the answer."""
 LINGER_SECONDS = 2.0
 
+METHODS = frozenset(("CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"))
+OTHER = "_OTHER"
+"""What a metric or a span calls a method, and what it calls one that is none of these: a client may say anything."""
+
 log = logging.getLogger("rs3gw.rest")
 
 
@@ -44,13 +50,35 @@ class Neighbour(Protocol):
         """Answer a request to one of them."""
 
 
+class Watch(Protocol):
+    """Who counts what was answered."""
+
+    def __call__(
+        self,
+        asked: Operation | str,
+        method: str,
+        is_secure: bool,
+        status: int,
+        seconds: float,
+        received: int,
+        sent: int,
+        /,
+    ) -> None:
+        """
+        A request has had its answer: one for an operation, for a neighbour's path, or for nothing that exists ("").
+
+        ``status`` is 0 where the client went before there was one; ``received`` and ``sent`` are bytes of bodies.
+        """
+
+
 class Application:
     """
     The REST face of a gateway.
 
     ``domains`` are the host names under which ``bucket.<domain>`` addresses a bucket; ``internal`` are the pages
     under ``/-/``, which need no credentials.  ``neighbour`` answers at its own paths; ``origins`` are those of the
-    pages that a browser lets speak to either (rs3gw.rest.cors).
+    pages that a browser lets speak to either (rs3gw.rest.cors).  ``watch`` counts what is answered, but not the
+    internal pages; ``trace`` begins the spans of S3's requests (a neighbour has its own).
     """
 
     def __init__(
@@ -61,7 +89,10 @@ class Application:
         internal: Mapping[str, Page] | None = None,
         neighbour: Neighbour | None = None,
         origins: Collection[str] = (),
+        watch: Watch | None = None,
+        trace: spans.Begin | None = None,
     ) -> None:
+        self._watch, self._trace = watch, trace
         self._neighbour, self._origins = neighbour, frozenset(origins)
         self._gateway = gateway
         # The longest first: with localhost and s3.localhost, a.s3.localhost is the bucket "a".
@@ -90,26 +121,88 @@ class Application:
                 await _Outbox(send, request, None).put(cors.preflight(request))
                 return
         if self._neighbour is not None and request.path in self._neighbour.paths and not self._is_of_bucket(request):
-            await self._neighbour.respond(request, receive, send)
+            await self._ask_neighbour(self._neighbour, request, receive, send)
             return
         if request.path.startswith("/-/") and not self._is_of_bucket(request):
             await self._page(request, send)
             return
+        began = time.perf_counter()
         request_id = self.request_id()
         inbox = _Inbox(receive)
         outbox = _Outbox(send, request, request_id)
         try:
+            if self._trace is None:
+                await self._answer(request, request_id, inbox, outbox)
+            else:
+                # A task, for a listener may begin an answer outside of one, and the span has to be the call's alone.
+                traced = self._traced(self._trace, request, request_id, inbox, outbox)
+                await asyncio.ensure_future(traced)
+        finally:
+            self._count(outbox.operation or "", request, began, inbox, outbox)
+
+    async def _ask_neighbour(self, neighbour: Neighbour, request: Request, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        inbox, outbox = _Inbox(receive), _Counted(send)
+        try:
+            await neighbour.respond(request, inbox.receive, outbox.send)
+        finally:
+            self._count(request.path, request, began, inbox, outbox)
+
+    def _count(
+        self, asked: Operation | str, request: Request, began: float, inbox: _Inbox, outbox: _Outbox | _Counted
+    ) -> None:
+        if self._watch is not None:
+            seconds = time.perf_counter() - began
+            method = request.method if request.method in METHODS else OTHER
+            self._watch(asked, method, request.secure, outbox.status, seconds, inbox.received, outbox.sent)
+
+    async def _traced(
+        self, begin: spans.Begin, request: Request, request_id: str, inbox: _Inbox, outbox: _Outbox
+    ) -> None:
+        method = request.method if request.method in METHODS else OTHER
+        # The path and the query stay out of it: one names a key that may be anything, the other may hold a signature.
+        known: dict[str, spans.Value] = {
+            "http.request.method": method,
+            "url.scheme": "https" if request.secure else "http",
+            "aws.request_id": request_id,
+        }
+        if request.peer:
+            known["client.address"] = request.peer
+        if "user-agent" in request.headers:
+            known["user_agent.original"] = request.headers["user-agent"]
+        span = begin(method, request.headers, known)
+        spans.CURRENT.set(span)
+        try:
+            await self._answer(request, request_id, inbox, outbox)
+        except BaseException as fault:
+            span.fail(fault)
+            raise
+        finally:
+            if outbox.operation is not None:
+                span.rename(f"S3.{outbox.operation.name}")
+                span.note("rpc.system.name", "aws-api")
+                span.note("rpc.method", f"S3/{outbox.operation.name}")
+                span.note("http.route", outbox.operation.route)
+            if outbox.status:
+                span.note("http.response.status_code", outbox.status)
+            span.note("http.request.body.size", inbox.received)
+            span.note("http.response.body.size", outbox.sent)
+            span.end()
+
+    async def _answer(self, request: Request, request_id: str, inbox: _Inbox, outbox: _Outbox) -> None:
+        try:
             await self._serve(request, request_id, inbox, outbox)
-        except codec.ClientGone:
-            return
+        except codec.ClientGone as gone:
+            spans.fail(gone)
         except Exception as fault:
+            known = faults.known(fault)
+            spans.fail(known)
             if outbox.has_begun:
                 # The status is gone already: only a broken connection tells the truth.
                 if isinstance(fault, S3Error):
                     log.error("an answer broke off: %s", fault, extra={"request_id": request_id})
                     raise ConnectionAbortedError(str(fault)) from None
                 raise
-            known = faults.known(fault)
             if known is not fault:
                 log.exception("a request failed", extra={"request_id": request_id}, exc_info=fault)
             answer = faults.answer(known, resource=request.path, request_id=request_id)
@@ -128,7 +221,7 @@ class Application:
         target = routing.locate(request, self._domains)
         parameters = request.parameters() if request.pairs else {}
         shown = evidence.gather(request, parameters, host_bucket=target.host_bucket)
-        operation = routing.route(request, target, parameters)
+        outbox.operation = operation = routing.route(request, target, parameters)
         asked: list[Message] = []
 
         async def read(identity: Identity) -> Message:
@@ -158,10 +251,12 @@ class Application:
 class _Inbox:
     """The server's receive, with a memory of how far it was read."""
 
-    __slots__ = ("_receive", "is_done", "is_touched")
+    __slots__ = ("_receive", "is_done", "is_touched", "received")
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
+        self.received = 0
+        """Bytes of the body, so far."""
         self.is_touched = False
         self.is_done = False
 
@@ -169,6 +264,7 @@ class _Inbox:
         self.is_touched = True
         event = await self._receive()
         self.is_done = event["type"] != "http.request" or not event.get("more_body", False)
+        self.received += len(event.get("body", b""))
         return event
 
     async def drain(self, request: Request) -> bool:
@@ -221,9 +317,13 @@ async def _within(seconds: float, work: Coroutine[Any, Any, None]) -> None:
 class _Outbox:
     """The server's send, with the headers that every answer has."""
 
-    __slots__ = ("_is_head", "_request_id", "_send", "has_begun")
+    __slots__ = ("_is_head", "_request_id", "_send", "has_begun", "operation", "sent", "status")
 
     def __init__(self, send: Send, request: Request, request_id: str | None) -> None:
+        self.operation: Operation | None = None
+        """What it answers, once that is known."""
+        self.status = self.sent = 0
+        """What was said, and bytes of the body, so far."""
         self._send = send
         self._is_head = request.method == "HEAD"
         self._request_id = request_id
@@ -249,13 +349,14 @@ class _Outbox:
             body = bytes(body.data)
         if isinstance(body, bytes) and status not in (204, 304) and not _has_length(headers):
             headers.append((b"content-length", b"%d" % len(body)))
-        self.has_begun = True
+        self.has_begun, self.status = True, status
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
         if self._is_head or status in (204, 304):
             body = b""
         if not isinstance(body, bytes):
             await self._stream(body, gone)
             return
+        self.sent = len(body)
         if before_end is not None:
             await self._send({"type": "http.response.body", "body": body, "more_body": True})
             await before_end()
@@ -272,10 +373,27 @@ class _Outbox:
                     raise codec.ClientGone("the client closed the connection in the middle of its answer")
                 # A chunk is the body's again on the next turn, when it may still wait to be sent: a view is copied.
                 await self._send({"type": "http.response.body", "body": bytes(chunk), "more_body": True})
+                self.sent += len(chunk)
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
         finally:
             if watching is not None:
                 watching.cancel()
+
+
+class _Counted:
+    """The server's send, with what went through it, for who has an outbox of its own."""
+
+    __slots__ = ("_send", "sent", "status")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = self.sent = 0
+
+    async def send(self, event: messages.Event) -> None:
+        if event["type"] == "http.response.start":
+            self.status = event["status"]
+        self.sent += len(event.get("body", b""))
+        await self._send(event)
 
 
 _SERVER, _HOST = (b"server", b"rs3gw"), (b"x-amz-id-2", faults.HOST_ID.encode())

@@ -15,9 +15,11 @@ from typing import Any, NoReturn, Protocol
 
 import grpc
 
+from rs3gw import spans
 from rs3gw.errors import NotImplementedHere, S3Error
 from rs3gw.gateway import Gateway
 from rs3gw.rpc import faults
+from rs3gw.rpc.evidence import address_of
 from rs3gw.rpc.servicers import RPCS, SERVICES, Rpc, Servicer
 
 log = logging.getLogger("rs3gw.rpc")
@@ -100,16 +102,34 @@ class Call:
         self._received = self._received_bytes = self._sent = self._sent_bytes = 0
 
     @contextmanager
-    def watched(self, watch: Watch) -> Iterator[None]:
-        """Count it from here to its end, whichever that is."""
+    def watched(self, watch: Watch, rpc: Rpc, trace: spans.Begin | None) -> Iterator[None]:
+        """Count it, and trace it where that is asked for, from here to its end, whichever that is."""
         watch.begin()
+        span = None if trace is None else self._begin_span(rpc, trace)
         try:
             yield
             self._code = grpc.StatusCode.OK
+        except asyncio.CancelledError as fault:
+            spans.fail(fault)
+            raise
         finally:
             seconds = time.perf_counter() - self._began
             received, sent = (self._received, self._received_bytes), (self._sent, self._sent_bytes)
             watch.end(spelled(self._code), seconds, received, sent)
+            if span is not None:
+                span.note("rpc.response.status_code", self._code.name)
+                span.end()
+
+    def _begin_span(self, rpc: Rpc, trace: spans.Begin) -> spans.Span:
+        # A call of grpc.aio has a task of its own, so what is set here is set for it alone.
+        headers = {name: value for name, value in self.metadata() if isinstance(value, str)}
+        known: dict[str, spans.Value] = {"rpc.system.name": "grpc", "rpc.method": rpc.path[1:]}
+        peer = address_of(self.peer())
+        if peer is not None:
+            known["client.address"] = peer
+        span = trace(rpc.path[1:], headers, known)
+        spans.CURRENT.set(span)
+        return span
 
     def received(self, wire: bytes) -> bytes:
         """Count a message that came."""
@@ -153,6 +173,7 @@ class Call:
 
     async def refuse(self, fault: S3Error) -> NoReturn:
         self._code = faults.code(fault)
+        spans.fail(fault)
         await self._context.abort(self._code, faults.sentence(fault), faults.trailing(fault))
 
 
@@ -177,6 +198,7 @@ class Server:
     limited to less.  ``idle_seconds`` is how long a client that is sending may be silent, or take nothing of what it
     is sent; ``header_seconds`` how long a new connection has to say that it speaks HTTP/2.  ``shares_port``: other
     processes listen on the same port.  ``watch`` gives who counts, for a method: its kind, its service, its name.
+    ``trace`` begins the spans of calls.
     """
 
     def __init__(
@@ -192,8 +214,9 @@ class Server:
         max_connections: int = 4096,
         shares_port: bool = False,
         watch: Callable[[str, str, str], Watch] = lambda kind, service, method: Unwatched(),
+        trace: spans.Begin | None = None,
     ) -> None:
-        self._watch = watch
+        self._watch, self._trace = watch, trace
         self._address = address
         self._tls = tls
         self._servicer = Servicer(
@@ -268,6 +291,7 @@ class Server:
             else "unary"
         )
         watch = self._watch(kind, described.containing_service.full_name, described.name)
+        trace = self._trace
 
         # Requests come as bytes and are parsed in the servicer: what is no message is the client's fault, and grpc
         # would call it INTERNAL.  Every method takes a stream, for grpc receives a single message by itself, however
@@ -276,7 +300,7 @@ class Server:
 
             async def upload(wires: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
                 call = Call(context, idle_seconds)
-                with call.watched(watch):
+                with call.watched(watch, rpc, trace):
                     answer = await servicer.upload(rpc, _counted(wires, call), call)
                     return call.sent(answer.SerializeToString())
 
@@ -285,14 +309,14 @@ class Server:
 
             async def download(wires: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
                 call = Call(context, idle_seconds)
-                with call.watched(watch):
+                with call.watched(watch, rpc, trace):
                     await servicer.download(rpc, call)
 
             return grpc.stream_stream_rpc_method_handler(download)
 
         async def unary(wires: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
             call = Call(context, idle_seconds)
-            with call.watched(watch):
+            with call.watched(watch, rpc, trace):
                 answer = await servicer.unary(rpc, call)
                 return call.sent(answer.SerializeToString())
 

@@ -18,6 +18,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message import Message as Proto
 from google.protobuf.message_factory import GetMessageClass
 
+from rs3gw import spans
 from rs3gw.auth.credentials import Identity
 from rs3gw.errors import InvalidRequest, RequestTimeout, S3Error
 from rs3gw.gateway import Gateway
@@ -191,7 +192,9 @@ class Servicer:
             raise RequestTimeout() from fault
 
     def _request_id(self) -> str:
-        return self.gateway.entropy.token(8).hex().upper()
+        request_id = self.gateway.entropy.token(8).hex().upper()
+        spans.answer(request_id)
+        return request_id
 
     async def _begin(self, exchange: Exchange) -> str:
         request_id = self._request_id()

@@ -29,6 +29,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message as Proto
 from google.rpc.status_pb2 import Status
 
+from rs3gw import spans
 from rs3gw.errors import EntityTooLarge, IncompleteBody, InvalidRequest, S3Error
 from rs3gw.rpc import faults
 from rs3gw.rpc.servicers import RPCS, Rpc, Servicer
@@ -152,8 +153,8 @@ class Web:
 
     paths = frozenset(PATHS)
 
-    def __init__(self, servicer: Servicer, *, max_message_bytes: int) -> None:
-        self._servicer = servicer
+    def __init__(self, servicer: Servicer, *, max_message_bytes: int, trace: spans.Begin | None = None) -> None:
+        self._servicer, self._trace = servicer, trace
         self._most = max_message_bytes
 
     async def respond(self, request: Asked, receive: Receive, send: Send) -> None:
@@ -170,7 +171,33 @@ class Web:
             await _plain(send, 415, [(b"accept-post", accepted.encode())], f"It is one of {accepted}.\n".encode())
             return
         # A task, for a listener may begin an answer outside of one, and only a task can be given a time.
-        await asyncio.ensure_future(self._answer(rpc, Exchange(request, rpc, form, receive, send, self._most), request))
+        exchange = Exchange(request, rpc, form, receive, send, self._most)
+        if self._trace is None:
+            await asyncio.ensure_future(self._answer(rpc, exchange, request))
+        else:
+            await asyncio.ensure_future(self._traced(self._trace, rpc, exchange, request))
+
+    async def _traced(self, begin: spans.Begin, rpc: Rpc, exchange: Exchange, request: Asked) -> None:
+        known: dict[str, spans.Value] = {
+            "rpc.system.name": "connectrpc" if exchange.is_connect else "grpc",
+            "rpc.method": rpc.path[1:],
+            "http.request.method": request.method,
+            "url.scheme": "https" if request.secure else "http",
+        }
+        if request.peer:
+            known["client.address"] = request.peer
+        span = begin(rpc.path[1:], request.headers, known)
+        spans.CURRENT.set(span)
+        try:
+            await self._answer(rpc, exchange, request)
+        except BaseException as fault:
+            span.fail(fault)
+            raise
+        finally:
+            if exchange.status:
+                span.note("http.response.status_code", exchange.status)
+            span.note("rpc.response.status_code", exchange.code)
+            span.end()
 
     async def _answer(self, rpc: Rpc, exchange: Exchange, request: Asked) -> None:
         seconds = seconds_of(request.headers)
@@ -184,6 +211,7 @@ class Web:
         except Refused as refused:
             await exchange.end(refused.outcome)
         except S3Error as fault:
+            spans.fail(fault)
             await exchange.end(outcome_of(fault))
         finally:
             exchange.close()
@@ -208,8 +236,23 @@ class Exchange:
         self._receive, self._send, self._most = receive, send, most
         self._initial: Sequence[tuple[str, str]] = ()
         self._has_begun = False
+        self.status = 0
+        """Of HTTP, once it was said."""
+        self._ended: Outcome | None = Outcome(grpc.StatusCode.CANCELLED, "")
+        """How it ends, unless it comes to another end; None: well."""
         self._leaving: asyncio.Future[Event] | None = None
         """Done when the client has gone: a server need not say so on sending."""
+
+    @property
+    def is_connect(self) -> bool:
+        return self._form.is_connect
+
+    @property
+    def code(self) -> str:
+        """How it ended, as its protocol spells codes."""
+        if self._ended is None:
+            return "OK" if not self.is_connect else "ok"
+        return self._ended.connect_code if self.is_connect else self._ended.code.name
 
     def metadata(self) -> Sequence[tuple[str, str | bytes]]:
         return tuple(self._request.headers.items())
@@ -288,10 +331,12 @@ class Exchange:
         return json_format.MessageToJson(message, indent=None).encode()
 
     async def refuse(self, fault: S3Error) -> NoReturn:
+        spans.fail(fault)
         raise Refused(outcome_of(fault))
 
     async def end(self, outcome: Outcome | None) -> None:
         """Say how it ended: well, or with an outcome."""
+        self._ended = outcome
         if not self._form.is_enveloped:
             if outcome is None:
                 return  # the message was all
@@ -309,7 +354,7 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _start(self, status: int, *, kind: str | None = None, length: int | None = None) -> None:
-        self._has_begun = True
+        self._has_begun, self.status = True, status
         headers = [(b"content-type", (kind or self._form.name).encode()), (b"server", b"rs3gw")]
         headers += [(name.encode(), value.encode()) for name, value in self._initial]
         if length is not None:
