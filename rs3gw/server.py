@@ -177,11 +177,17 @@ def traceable(settings: Settings) -> str:
     return otlp_protocol()
 
 
-def open_store(settings: Settings, share: Share | None) -> Store:
+def open_store(settings: Settings, share: Share | None, telemetry: Telemetry) -> Store:
     """The store, of this process alone or of several.  Raises EngineError."""
     clock, entropy, durability = SystemClock(), SystemEntropy(), Durability(settings.durability)
     if share is None:
-        return Store.open(settings.storage_root, clock=clock, entropy=entropy, durability=durability)
+        return Store.open(
+            settings.storage_root,
+            clock=clock,
+            entropy=entropy,
+            durability=durability,
+            committed=telemetry.committed,
+        )
     return Store(
         settings.storage_root,
         clock=clock,
@@ -189,6 +195,7 @@ def open_store(settings: Settings, share: Share | None) -> Store:
         durability=durability,
         board=share.board,
         place=share.place,
+        committed=telemetry.committed,
     )
 
 
@@ -206,9 +213,9 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
         tracing = tracer(settings)
         trace = None if tracing is None else tracing.begin
         rest_socket = listen(settings.bind_addr, is_shared=share is not None)
-        store = open_store(settings, share)
+        telemetry = Telemetry(log_requests=settings.log_requests, is_shared=share is not None)
+        store = open_store(settings, share, telemetry)
         try:
-            telemetry = Telemetry(log_requests=settings.log_requests, is_shared=share is not None)
             outbox = None
             if extensions.sinks:
                 outbox = Outbox(extensions.sinks, now=clock.now, dropped=telemetry.events_dropped.inc)
@@ -225,6 +232,7 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
             )
             inside = Inside(telemetry, store)
             rest = rest_listener(settings, gateway, inside, telemetry, trace)
+            telemetry.watch_connections("rest", lambda: len(rest.connections))
             await rest.start(rest_socket)
             rpc = None
             if settings.grpc_enabled:
@@ -233,6 +241,7 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
             if share is None:
                 click.echo(banner(settings, rest_socket.getsockname()[1], rpc.port if rpc else None, keys))
             else:
+                telemetry.pour_often()
                 share.ready()
             # What the first upload needs and a start need not wait for.
             warming = asyncio.create_task(asyncio.to_thread(digests.warm))
@@ -417,6 +426,9 @@ class Inside:
 
     def metrics(self) -> tuple[int, str, bytes]:
         """Prometheus's text format."""
+        self._telemetry.ready.set(self.ready()[0] == 200)
+        with contextlib.suppress(EngineError):
+            self._telemetry.free_bytes.set(self._store.free_bytes())
         return 200, CONTENT_TYPE, self._telemetry.render()
 
     def pages(self) -> dict[str, Page]:

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache, cached_property
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
-from rs3gw import spans
+from rs3gw import __version__, spans
 from rs3gw.errors import S3Error
 
 if TYPE_CHECKING:
@@ -62,11 +64,11 @@ class Telemetry:
             self._rendered = CollectorRegistry()
             self._rendered.register(_Pouring(self))
             multiprocess.MultiProcessCollector(self._rendered)  # type: ignore[no-untyped-call]
+            self._rendered.register(_Processes())
         else:
             ProcessCollector(registry=self.registry)
         # The first of its registry, so that what is read after it is complete.
         self.registry.register(_Pouring(self))
-        self._is_shared, self._will_pour = is_shared, False
         labels = ("operation", "protocol")
         self.requests = Counter(
             "rs3gw_requests", "Calls answered, by S3 code (OK where none).", (*labels, "code"), registry=self.registry
@@ -85,6 +87,34 @@ class Telemetry:
             registry=self.registry,
             multiprocess_mode="livesum",
         )
+        self.connections = Gauge(
+            "rs3gw_connections_open",
+            "Connections of clients; of gRPC's nobody can tell.",
+            ("protocol",),
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
+        self.commit_seconds = Histogram(
+            "rs3gw_commit_seconds",
+            "From the turn to write the index to the end of the transaction, which is durable by then.",
+            buckets=SECONDS,
+            registry=self.registry,
+        )
+        self.committed_mutations = Counter(
+            "rs3gw_committed_mutations",
+            "Mutations in those transactions: as many as wait are written together.",
+            registry=self.registry,
+        )
+        self.ready = self._gauge("rs3gw_ready", "Whether /-/ready answers 200, asked for each of these pages.")
+        self.free_bytes = self._gauge("rs3gw_storage_free_bytes", "Room on the file system of the root.")
+        build = Gauge(
+            "rs3gw_build_info",
+            "The version that runs.",
+            ("version",),
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        )
+        build.labels(__version__).set(1)
         self.scrubbed_bytes = Counter(
             "rs3gw_scrubbed_bytes", "Stored bytes compared with what was stored.", registry=self.registry
         )
@@ -149,6 +179,7 @@ class Telemetry:
         )
         self.log_all = log_requests == "all"
         self.log_failures = log_requests != "none"
+        self._connections: tuple[Gauge, Callable[[], int]] | None = None
         self._levels: dict[str, _Level] = {}
         self._series: dict[tuple[str, str], _Series] = {}
         self._answers: dict[tuple[str, str, int, bool], _Answers] = {}
@@ -158,31 +189,40 @@ class Telemetry:
         series = self._series.get((operation, protocol))
         if series is None:
             series = self._series[operation, protocol] = _Series(self, operation, protocol)
-        if self._is_shared and not self._will_pour:
-            self._pour_soon()
         return Seen(self, series, request_id)
 
     def level(self, protocol: str) -> _Level:
         """How many calls a protocol has under way."""
         return self._levels.setdefault(protocol, _Level(self.in_flight.labels(protocol)))
 
-    def _pour_soon(self) -> None:
-        """Let the other processes see what happens here, a moment later."""
-        self._will_pour = True
-        asyncio.get_running_loop().call_later(POUR_SECONDS, self.pour)
+    def committed(self, mutations: int, seconds: float) -> None:
+        """A transaction has ended; said by the thread that made it."""
+        self.commit_seconds.observe(seconds)
+        self.committed_mutations.inc(mutations)
+
+    def watch_connections(self, protocol: str, count: Callable[[], int]) -> None:
+        """Ask this for how many connections a protocol has."""
+        self._connections = self.connections.labels(protocol), count
+
+    def pour_often(self) -> None:
+        """Let the other processes see what happens in this one; called on its loop, once."""
+        self.pour()
+        asyncio.get_running_loop().call_later(POUR_SECONDS, self.pour_often)
 
     def pour(self) -> None:
         """Bring what Prometheus is told up to date."""
-        self._will_pour = False
+        if self._connections is not None:
+            gauge, count = self._connections
+            gauge.set(count())
         waiting: list[_Level | _Series | _Answers] = []
         waiting += self._levels.values()
         waiting += self._series.values()
         waiting += self._answers.values()
         for each in waiting:
             each.pour()
-        if self._is_shared and any(level.now for level in self._levels.values()):
-            # What is under way ends without another beginning.
-            self._pour_soon()
+
+    def _gauge(self, name: str, meaning: str) -> Gauge:
+        return Gauge(name, meaning, registry=self.registry, multiprocess_mode="mostrecent")
 
     def _rpc_counter(self, name: str, meaning: str, labels: tuple[str, ...]) -> Counter:
         return Counter(f"grpc_server_{name}", meaning, labels, registry=self.registry)
@@ -202,8 +242,6 @@ class Telemetry:
         sent: int,
     ) -> None:
         """A request of HTTP has had its answer; what rs3gw.rest.asgi.Watch wants of it."""
-        if self._is_shared and not self._will_pour:
-            self._pour_soon()
         key = (asked if isinstance(asked, str) else asked.name, method, status, is_secure)
         series = self._answers.get(key)
         if series is None:
@@ -261,6 +299,28 @@ class _Pouring(Collector):
     def collect(self) -> Iterable[Metric]:
         self._telemetry.pour()
         return ()
+
+
+class _Processes(Collector):
+    """What each of several processes takes; process_… as of one process, with its pid."""
+
+    def collect(self) -> Iterable[Metric]:
+        found: dict[str, Metric] = {}
+        for pid in _siblings():
+            for family in ProcessCollector(registry=None, pid=lambda pid=pid: pid).collect():  # type: ignore[misc]
+                known = found.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                for sample in family.samples:
+                    known.add_sample(sample.name, {"pid": str(pid)}, sample.value)
+        return found.values()
+
+
+def _siblings() -> list[int]:
+    """The processes that their supervisor has, this one among them."""
+    parent = os.getppid()
+    try:
+        return [int(pid) for pid in Path(f"/proc/{parent}/task/{parent}/children").read_text().split()]
+    except OSError:
+        return [os.getpid()]
 
 
 class _Tally:

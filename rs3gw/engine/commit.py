@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ MAX_BATCH = 512
 Result = TypeVar("Result")
 Mutation = Callable[[apsw.Connection], Result]
 
+Seen = Callable[[int, float], None]
+"""(mutations, seconds) of a transaction that has ended, told by the committer's thread."""
+
 
 @dataclass(slots=True)
 class _Waiting:
@@ -50,8 +54,10 @@ class Committer:
         connect: Callable[[], apsw.Connection],
         committed: Callable[[], None],
         turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+        seen: Seen = lambda mutations, seconds: None,
     ) -> None:
         self._turn = turn
+        self._seen = seen
         self._connect = connect
         self._committed = committed
         # In C, because a writer that wakes a thread from Python waits for it: None is the end.
@@ -86,8 +92,11 @@ class Committer:
                         waiting.fault = explain(fault)
                 else:
                     with self._turn():
+                        began = time.perf_counter()
                         apply(connection, batch)
+                        seconds = time.perf_counter() - began
                     self._committed()
+                    self._seen(len(batch), seconds)
                 self._deliver(batch)
         finally:
             if connection is not None:

@@ -30,7 +30,7 @@ import apsw
 from rs3gw import __version__, spans
 from rs3gw.engine import index
 from rs3gw.engine.blobs import Blobs, BlobStaging, make_directories
-from rs3gw.engine.commit import Committer, explain, let_go
+from rs3gw.engine.commit import Committer, Seen, explain, let_go
 from rs3gw.engine.group import SESSION_BYTES, Alone, Board, Group, Member
 from rs3gw.engine.ports import (
     NULL_VERSION,
@@ -106,12 +106,13 @@ class Store:
         board: Board | None = None,
         place: int = 0,
         lock: int | None = None,
+        committed: Seen = lambda mutations, seconds: None,
     ) -> None:
         """
         A store over a root that this process, or the one that forked it, has claimed.
 
         ``board`` and ``place`` are where this process stands among those that serve the root together, if there are
-        others.  ``lock`` is the claim's, to be let go of at the end; ``vfs`` as for ``open``.
+        others.  ``lock`` is the claim's, to be let go of at the end; ``vfs`` and ``committed`` as for ``open``.
         """
         self._root = root
         self._clock = clock
@@ -140,7 +141,7 @@ class Store:
         self._buckets_changed = False
         self._closing = threading.Event()
         self._free = (0.0, 0)
-        self._committer = Committer(self._connect, self._committed, self._group.turn)
+        self._committer = Committer(self._connect, self._committed, self._group.turn, committed)
         # What a crash left behind is removed beside the first requests, not before them.
         self._pool.submit(self._sweep)
 
@@ -154,16 +155,27 @@ class Store:
         disk: Disk | None = None,
         durability: Durability = Durability.STRICT,
         vfs: str | None = None,
+        committed: Seen = lambda mutations, seconds: None,
     ) -> Store:
         """
         Open a storage root, making it where there is none, and own it until ``close``.
 
-        ``vfs`` names what SQLite's own files go through (a simulation's; the system's by default).
+        ``vfs`` names what SQLite's own files go through (a simulation's; the system's by default); ``committed`` is
+        told of every transaction.
         Raises LayoutRefused, RootBusy, DiskFault, DiskFull; whatever is raised, nothing was touched.
         """
         lock = claim(root, disk=disk, vfs=vfs)
         try:
-            return cls(root, clock=clock, entropy=entropy, disk=disk, durability=durability, vfs=vfs, lock=lock)
+            return cls(
+                root,
+                clock=clock,
+                entropy=entropy,
+                disk=disk,
+                durability=durability,
+                vfs=vfs,
+                lock=lock,
+                committed=committed,
+            )
         except BaseException:
             os.close(lock)
             raise
@@ -416,6 +428,10 @@ class Store:
             raise explain(fault) from fault
         if self._disk.free_bytes() < RESERVE_BYTES:
             raise DiskFull("less than the reserve is free")
+
+    def free_bytes(self) -> int:
+        """Room on the file system of the root, that of the reserve with it.  Raises DiskFault."""
+        return self._disk.free_bytes()
 
     async def close(self) -> None:
         self._closing.set()
