@@ -12,9 +12,9 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_CONFIG_FILE=/tmp/pip.
 WORKDIR /src
 RUN printf '%s\n' "$PIP_SETTINGS" > /tmp/pip.conf \
     && python3 -m venv /opt/build && python3 -m venv --without-pip /opt/rs3gw
-COPY requirements/build.txt requirements/runtime.txt requirements/
+COPY requirements/build.txt requirements/tracing.txt requirements/
 RUN /opt/build/bin/python -m pip install --quiet --require-hashes -r requirements/build.txt
-RUN /opt/build/bin/python -m pip --python /opt/rs3gw/bin/python install --quiet --require-hashes -r requirements/runtime.txt
+RUN /opt/build/bin/python -m pip --python /opt/rs3gw/bin/python install --quiet --require-hashes -r requirements/tracing.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY rs3gw rs3gw
 COPY clients/python clients/python
