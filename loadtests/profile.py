@@ -58,7 +58,7 @@ LAYERS: Final = (
     ("listen and parse HTTP", ("rs3gw/rest/listener", "rs3gw/rest/asgi")),
     ("read and write messages", ("rs3gw/rest/", "rs3gw/rpc/", "rs3gw/operations/")),
     ("handle", ("rs3gw/gateway/",)),
-    ("measure and log", ("rs3gw/telemetry",)),
+    ("measure and log", ("rs3gw/telemetry", "rs3gw/spans", "rs3gw/tracing")),
     ("event loop and sockets", ("rs3gw/", "asyncio/", "uvloop", "grpc/", "<frozen runpy>", "threading.py")),
 )
 """Parts of a function's name and path, the first that fits."""

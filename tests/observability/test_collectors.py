@@ -19,6 +19,7 @@ import httpx
 import pytest
 
 from loadtests.gateway import ACCESS_KEY, SECRET_KEY, free_port, running
+from rs3gw import __version__
 from rs3gw.settings import SettingsError, otlp_protocol
 from rs3gw.tracing import FLUSH_SECONDS
 
@@ -156,7 +157,10 @@ def test_the_sampler_is_the_one_that_the_variables_name(tmp_path):
         client(gateway, headers=[("traceparent", SAMPLED)]).list_buckets()
     collector.close()
 
-    assert [TRACE] == [span.trace_id for span in collector.spans() if span.kind == 2]
+    calls = [span for span in collector.spans() if span.kind == 2]
+
+    assert [TRACE] == [span.trace_id for span in calls]
+    assert ("rs3gw", __version__) == (calls[0].resource["service.name"], calls[0].resource["service.version"])
 
 
 @pytest.mark.parametrize("variables", [{"OTEL_SDK_DISABLED": "true"}, {"RS3GW_TRACING": "none"}])
