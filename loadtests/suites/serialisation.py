@@ -140,12 +140,10 @@ def _object(size: int) -> Iterator[Form]:
         "Metadata": {"origin": "benchmark"},
     }
 
-    message = rpc.writer(GET.output, s3_pb2.GetObjectResponse.DESCRIPTOR)
+    answer = s3_pb2.GetObjectResponse.DESCRIPTOR
 
     def write_protobuf() -> bytes:
-        answer: Any = message(output.__dict__)
-        answer.data = content
-        return bytes(answer.SerializeToString())
+        return b"".join((rpc.write(output, answer), rpc.prefix(answer, size), content))
 
     def read_protobuf(wire: bytes) -> object:
         answer = s3_pb2.GetObjectResponse.FromString(wire)
@@ -208,10 +206,10 @@ def _listing() -> Iterator[Form]:
             for number, moment in enumerate(moments)
         ),
     )
-    message = rpc.writer(LIST.output, s3_pb2.ListObjectsResponse.DESCRIPTOR)
+    answer = s3_pb2.ListObjectsResponse.DESCRIPTOR
 
     def write_protobuf() -> bytes:
-        return bytes(message(output.__dict__).SerializeToString())
+        return rpc.write(output, answer)
 
     def read_protobuf(wire: bytes) -> object:
         listing = s3_pb2.ListObjectsResponse.FromString(wire)

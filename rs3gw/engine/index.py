@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from functools import lru_cache
+from datetime import datetime
 from typing import Any
 
 from apsw import Connection
@@ -42,6 +41,8 @@ from rs3gw.engine.ports import (
     PartMissing,
     Upload,
     UploadMissing,
+    moment,
+    stamp,
 )
 from rs3gw.engine.seals import Seal
 
@@ -98,16 +99,6 @@ Freed = list[str]
 
 
 # Values and columns ------------------------------------------------------------------------------------------
-
-
-def stamp(moment: datetime) -> int:
-    """Milliseconds since 1970, which is what S3 shows of a time."""
-    return round(moment.timestamp() * 1000)
-
-
-def moment(milliseconds: int) -> datetime:
-    """The time that a stamp stands for."""
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)
 
 
 def pack(facts: Facts) -> str:
@@ -202,7 +193,7 @@ def find_object(connection: Connection, bucket: str, key: str, version_id: str |
         key,
         version_id,
         size,
-        datetime.fromtimestamp(modified / 1000, UTC),
+        moment(modified),
         unpack(facts, etag, checksum_type),
         content,
         () if parts is None else unpack_parts(parts),
@@ -219,17 +210,7 @@ def scan_objects(
         f" WHERE bucket = ? AND key {compare} ?{bound} ORDER BY key LIMIT ?",
         (bucket, start, limit) if end is None else (bucket, start, end, limit),
     )
-    # No function is called for an entry that need not be: a page has a thousand.
-    at, known = datetime.fromtimestamp, _split
-    return [
-        Entry(key, version, size, at(modified / 1000, UTC), etag, known(names), kind)
-        for key, version, size, modified, etag, names, kind in rows
-    ]
-
-
-@lru_cache(maxsize=256)
-def _split(names: str) -> tuple[str, ...]:
-    return tuple(names.split())
+    return list(map(Entry._make, rows))
 
 
 _UPLOAD = "SELECT bucket, key, upload_id, initiated, facts, algorithm, initiator_id, initiator_name FROM uploads"
@@ -422,7 +403,7 @@ def put_object(
             made.size,
             stamp(made.modified),
             facts.etag,
-            " ".join(algorithms(facts.checksums)),
+            algorithms(facts.checksums),
             facts.checksum_type,
             pack(facts),
             pack_parts(made.parts),
@@ -494,7 +475,7 @@ def change_object(
         " WHERE bucket = ? AND key = ? AND version_id = ?",
         (
             facts.etag,
-            " ".join(algorithms(facts.checksums)),
+            algorithms(facts.checksums),
             facts.checksum_type,
             pack(facts),
             bucket,

@@ -31,6 +31,7 @@ from rs3gw.engine.ports import (
     PartMissing,
     Upload,
     UploadMissing,
+    stamp,
 )
 
 
@@ -279,16 +280,16 @@ def entry(found: Object) -> Entry:
         key=found.key,
         version_id=found.version_id,
         size=found.size,
-        modified=found.modified,
+        modified_ms=stamp(found.modified),
         etag=found.facts.etag,
         checksum_algorithms=algorithms(found.facts.checksums),
         checksum_type=found.facts.checksum_type,
     )
 
 
-def algorithms(checksums: Mapping[str, str]) -> tuple[str, ...]:
+def algorithms(checksums: Mapping[str, str]) -> str:
     """The names of the algorithms as listings spell them."""
-    return tuple(name.upper() for name in checksums)
+    return " ".join(checksums).upper()
 
 
 def completed(upload: Upload, facts: Facts, parts: Sequence[Part]) -> Completed:

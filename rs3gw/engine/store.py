@@ -53,6 +53,8 @@ from rs3gw.engine.ports import (
     Part,
     RootBusy,
     Upload,
+    moment,
+    stamp,
 )
 from rs3gw.engine.seals import Seal, unsealed
 from rs3gw.engine.world import PosixDisk
@@ -202,7 +204,7 @@ class Store:
 
     def _now(self) -> datetime:
         # Whole milliseconds: what is answered now is what is read later.
-        return index.moment(index.stamp(self._clock.now()))
+        return moment(stamp(self._clock.now()))
 
     async def _commit(self, mutation: Callable[[apsw.Connection], Result]) -> Result:
         with spans.within("commit"):

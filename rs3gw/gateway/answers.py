@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import lru_cache
 from typing import Any, Final
 
 from rs3gw.engine.ports import Entry
 from rs3gw.errors import InvalidArgument
+from rs3gw.operations import Columns
 from rs3gw.operations.checks import ACCOUNT, MAX_INT32
 from rs3gw.operations.object import ObjectEntry
 from rs3gw.operations.shapes import NO_CHECKSUMS, Checksums, CommonPrefix, Owner
@@ -26,31 +27,29 @@ def checksums_of(stored: Mapping[str, str]) -> Checksums:
     return Checksums.of(dict(stored)) if stored else NO_CHECKSUMS
 
 
-def object_entries(entries: Sequence[Entry], *, with_owner: bool) -> tuple[ObjectEntry, ...]:
+def object_entries(entries: Sequence[Entry], *, with_owner: bool) -> Sequence[ObjectEntry]:
     """Objects as a listing shows them."""
-    made = []
-    for key, _, size, modified, etag, algorithms, checksum_type in entries:
-        values: dict[str, Any] = {
-            "key": key,
-            "last_modified": modified,
-            "etag": f'"{etag}"',
-            "size": size,
-            "storage_class": STANDARD,
-        }
-        if algorithms:
-            values["checksum_algorithm"] = _spelled(algorithms)
-        if checksum_type is not None:
-            values["checksum_type"] = checksum_type
-        if with_owner:
-            values["owner"] = OWNER
-        made.append(ObjectEntry.of(values))
-    return tuple(made)
+    same: dict[str, Any] = {"storage_class": STANDARD}
+    if with_owner:
+        same["owner"] = OWNER
+    if not entries:
+        return ()
+    keys, _, sizes, times, etags, algorithms, types = zip(*entries, strict=True)
+    columns = {
+        "key": keys,
+        "last_modified": times,
+        "etag": [f'"{etag}"' for etag in etags],
+        "checksum_algorithm": list(map(_split, algorithms)),
+        "checksum_type": types,
+        "size": sizes,
+    }
+    return Columns(ObjectEntry, len(entries), columns, same)
 
 
-@cache
-def _spelled(algorithms: tuple[str, ...]) -> tuple[str, ...]:
+@lru_cache(maxsize=256)
+def _split(algorithms: str) -> tuple[str, ...]:
     # There are a handful of combinations, and a thousand entries on a page.
-    return tuple(name.upper() for name in algorithms)
+    return tuple(algorithms.split())
 
 
 def common_prefixes(prefixes: Sequence[str]) -> tuple[CommonPrefix, ...]:

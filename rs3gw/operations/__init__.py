@@ -6,6 +6,6 @@ engine and no behaviour: only names, places on the wire, types and checks.
 """
 
 from rs3gw.operations import bucket, multipart, object
-from rs3gw.operations.declare import OPERATIONS, Field, Location, Message, Operation, of
+from rs3gw.operations.declare import OPERATIONS, Columns, Field, Location, Message, Operation, of
 
-__all__ = ["OPERATIONS", "Field", "Location", "Message", "Operation", "bucket", "multipart", "object", "of"]
+__all__ = ["OPERATIONS", "Columns", "Field", "Location", "Message", "Operation", "bucket", "multipart", "object", "of"]

@@ -23,7 +23,8 @@ from __future__ import annotations
 import dataclasses
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from enum import Enum, auto
 from functools import cached_property
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
@@ -238,6 +239,49 @@ class Message:
         return found
 
 
+MessageT = TypeVar("MessageT", bound=Message, covariant=True)
+
+
+class Columns(Sequence[MessageT]):
+    """
+    Many messages of one kind, by columns: a page of a thousand is written without a message being made.
+
+    ``columns`` are values by field, a row each (None where it has none); ``same`` is what all rows say alike.
+    A time is in milliseconds since 1970.  Who asks for a message gets one.
+    """
+
+    __slots__ = ("_size", "columns", "kind", "same")
+
+    def __init__(
+        self, kind: type[MessageT], size: int, columns: Mapping[str, Sequence[Any]], same: Mapping[str, Any]
+    ) -> None:
+        self.kind, self._size, self.columns, self.same = kind, size, columns, same
+
+    def __len__(self) -> int:
+        return self._size
+
+    @typing.overload
+    def __getitem__(self, at: int) -> MessageT: ...
+    @typing.overload
+    def __getitem__(self, at: slice) -> Sequence[MessageT]: ...
+    def __getitem__(self, at: int | slice) -> MessageT | Sequence[MessageT]:
+        if isinstance(at, slice):
+            return tuple(self[each] for each in range(*at.indices(self._size)))
+        if not -self._size <= at < self._size:
+            raise IndexError(at)
+        values = {name: column[at] for name, column in self.columns.items() if column[at] is not None}
+        for field in self.kind.spelled():
+            if field.type is datetime and field.name in values:
+                values[field.name] = datetime.fromtimestamp(values[field.name] / 1000, UTC)
+        return self.kind.of({**values, **self.same})
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and tuple(self) == tuple(other)
+
+    def __hash__(self) -> int:
+        return hash(tuple(self))
+
+
 def _spell(cls: type[Message]) -> Iterator[Field]:
     hints = typing.get_type_hints(cls)
     for each in dataclasses.fields(cls):  # type: ignore[arg-type]
@@ -245,7 +289,7 @@ def _spell(cls: type[Message]) -> Iterator[Field]:
         options = [option for option in typing.get_args(hint) if option is not types.NoneType]
         if typing.get_origin(hint) in (typing.Union, types.UnionType):
             (hint,) = options
-        if typing.get_origin(hint) is tuple:
+        if typing.get_origin(hint) in (tuple, Sequence):
             hint, many = typing.get_args(hint)[0], True
         elif typing.get_origin(hint) is Mapping:
             hint, mapping = str, True

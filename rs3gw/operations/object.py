@@ -6,7 +6,7 @@ Nothing here acts: ``gateway/object.py`` says what each of these means.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from rs3gw.operations import checks
@@ -330,7 +330,7 @@ class ListObjects:
         delimiter: str | None = element("Delimiter", urlencoded=True)
         is_truncated: bool = element("IsTruncated", default=False)
         encoding_type: str | None = element("EncodingType", rest_only=True)
-        contents: tuple[ObjectEntry, ...] = elements("Contents")
+        contents: Sequence[ObjectEntry] = elements("Contents")
         common_prefixes: tuple[CommonPrefix, ...] = elements("CommonPrefixes")
 
 
@@ -354,5 +354,5 @@ class ListObjectsV2:
         delimiter: str | None = element("Delimiter", urlencoded=True)
         is_truncated: bool = element("IsTruncated", default=False)
         encoding_type: str | None = element("EncodingType", rest_only=True)
-        contents: tuple[ObjectEntry, ...] = elements("Contents")
+        contents: Sequence[ObjectEntry] = elements("Contents")
         common_prefixes: tuple[CommonPrefix, ...] = elements("CommonPrefixes")

@@ -93,7 +93,7 @@ def _method(servicer: Servicer, rpc: Rpc, loop: asyncio.AbstractEventLoop) -> Ca
         def upload(requests: Iterator[Proto], context: Any) -> Any:
             call = SyncCall(context)
             answer = run(servicer.upload(rpc, _wires(requests, call), call), context)
-            return rpc.response() if answer is None else answer
+            return rpc.response.FromString(answer or b"")
 
         return upload
     if rpc.descriptor.server_streaming:
@@ -107,7 +107,7 @@ def _method(servicer: Servicer, rpc: Rpc, loop: asyncio.AbstractEventLoop) -> Ca
 
     def unary(request: Proto, context: Any) -> Any:
         answer = run(servicer.unary(rpc, SyncCall(context, request)), context)
-        return rpc.response() if answer is None else answer
+        return rpc.response.FromString(answer or b"")
 
     return unary
 

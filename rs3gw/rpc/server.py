@@ -301,8 +301,7 @@ class Server:
             async def upload(wires: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
                 call = Call(context, idle_seconds)
                 with call.watched(watch, rpc, trace):
-                    answer = await servicer.upload(rpc, _counted(wires, call), call)
-                    return call.sent(answer.SerializeToString())
+                    return call.sent(await servicer.upload(rpc, _counted(wires, call), call))
 
             return grpc.stream_unary_rpc_method_handler(upload)
         if rpc.descriptor.server_streaming:
@@ -317,8 +316,7 @@ class Server:
         async def unary(wires: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
             call = Call(context, idle_seconds)
             with call.watched(watch, rpc, trace):
-                answer = await servicer.unary(rpc, call)
-                return call.sent(answer.SerializeToString())
+                return call.sent(await servicer.unary(rpc, call))
 
         return grpc.stream_unary_rpc_method_handler(unary)
 

@@ -107,8 +107,8 @@ class Servicer:
     is_secure: bool = False
     strangers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANONYMOUS_ARRIVALS))
 
-    async def unary(self, rpc: Rpc, exchange: Exchange) -> Proto:
-        """A message in, a message out."""
+    async def unary(self, rpc: Rpc, exchange: Exchange) -> bytes:
+        """A message in, a message out; both in bytes."""
         request_id = await self._begin(exchange)
         try:
             shown = evidence.gather(rpc.path, exchange.metadata(), exchange.peer(), secure=self.is_secure)
@@ -120,11 +120,11 @@ class Servicer:
                 return rpc.operation.input.of(codec.read(rpc.operation.input, codec.parse(rpc.request, wire)))
 
             async with self.gateway.perform(rpc.operation, shown, read, request_id=request_id) as output:
-                return codec.writer(rpc.operation.output, rpc.response.DESCRIPTOR)(output.__dict__)
+                return codec.write(output, rpc.response.DESCRIPTOR)
         except Exception as fault:  # whatever it is, a client hears of it what it may
             await self._refuse(fault, exchange, request_id)
 
-    async def upload(self, rpc: Rpc, wires: AsyncIterator[bytes], exchange: Exchange) -> Proto:
+    async def upload(self, rpc: Rpc, wires: AsyncIterator[bytes], exchange: Exchange) -> bytes:
         """
         A stream of messages in, a message out.
 
@@ -142,7 +142,7 @@ class Servicer:
                 return rpc.operation.input.of(values)
 
             async with self.gateway.perform(rpc.operation, shown, read, request_id=request_id) as output:
-                return codec.writer(rpc.operation.output, rpc.response.DESCRIPTOR)(output.__dict__)
+                return codec.write(output, rpc.response.DESCRIPTOR)
         except Exception as fault:  # whatever it is, a client hears of it what it may
             await opening.begin()
             await self._refuse(fault, exchange, request_id)
@@ -160,8 +160,8 @@ class Servicer:
                 return rpc.operation.input.of(codec.read(rpc.operation.input, codec.parse(rpc.request, wire)))
 
             async with self.gateway.perform(rpc.operation, shown, read, request_id=request_id) as output:
-                message = codec.writer(rpc.operation.output, rpc.response.DESCRIPTOR)(output.__dict__)
-                known, is_begun = message.SerializeToString(), False
+                known = codec.write(output, rpc.response.DESCRIPTOR)
+                is_begun = False
                 async for chunk in output.__dict__["body"]:
                     view = memoryview(chunk)
                     for at in range(0, len(view), self.chunk_bytes):

@@ -224,7 +224,7 @@ class Web:
         if described.server_streaming:
             await self._servicer.download(rpc, exchange)
         else:
-            await exchange.write((await self._servicer.unary(rpc, exchange)).SerializeToString())
+            await exchange.write(await self._servicer.unary(rpc, exchange))
         await exchange.end(None)
 
 

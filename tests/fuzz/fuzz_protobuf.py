@@ -30,7 +30,7 @@ def target(data: bytes) -> None:
     with refusable():
         message = codec.parse(rpc.request, wire)
         values = codec.read(kind, message)
-        said = codec.writer(kind, rpc.request.DESCRIPTOR)(dict(values)).SerializeToString()
+        said = codec.write(kind.of(dict(values)), rpc.request.DESCRIPTOR)
         same(values, codec.read(kind, codec.parse(rpc.request, said)), wire)
         bodies = {field.name: EMPTY for field in kind.spelled() if field.type is Body}
         rpc.operation.check(kind.of(values | bodies))

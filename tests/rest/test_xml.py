@@ -14,10 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rs3gw.errors import MalformedXML, NotImplementedHere, S3Error
+from rs3gw.operations import Columns
 from rs3gw.operations.bucket import GetBucketLocation, PutBucketTagging
 from rs3gw.operations.multipart import CompleteMultipartUpload
 from rs3gw.operations.object import CopyObject, DeleteObjects, ListObjectsV2, ObjectEntry
-from rs3gw.operations.shapes import Checksums, CommonPrefix, Tag
+from rs3gw.operations.shapes import Checksums, CommonPrefix, Owner, Tag
 from rs3gw.rest import xml
 
 # What XML 1.0 can say at all, by character or by reference.
@@ -162,3 +163,29 @@ def test_whatever_comes_is_a_message_or_a_refusal(place, length, put):
     data = DOCUMENT[:at] + put + DOCUMENT[at + length :]
     with contextlib.suppress(S3Error):
         assert xml.fill(DeleteObjects.Input, xml.parse(data)).keys() <= {"objects", "quiet"}
+
+
+# Columns -----------------------------------------------------------------------------------------------------
+
+ROW = st.fixed_dictionaries(
+    {
+        "key": st.text(st.characters(exclude_categories=("Cs",))) | st.sampled_from(["%s", "a¦b", "a&b", "100%", ""]),
+        "last_modified": st.integers(0, 4_000_000_000_000),
+        "etag": st.text('0123456789abcdef"', min_size=1),
+        "checksum_algorithm": st.sampled_from([(), ("CRC32",), ("SHA1", "CRC64NVME")]),
+        "checksum_type": st.sampled_from([None, "FULL_OBJECT", "COMPOSITE"]),
+        "size": st.integers(0, 2**50),
+    }
+)
+
+
+@given(rows=st.lists(ROW, min_size=1, max_size=5), owner=st.booleans(), is_encoded=st.booleans())
+def test_a_page_by_columns_reads_as_its_messages_do(rows, owner, is_encoded):
+    """Columns are escaped at once, and filled into one form: neither may show."""
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    same = {"storage_class": "100%&", **({"owner": Owner(id="a", display_name="%s")} if owner else {})}
+    page = Columns(ObjectEntry, len(rows), columns, same)
+
+    assert xml.document(ListObjectsV2.Output(contents=tuple(page)), is_encoded=is_encoded) == xml.document(
+        ListObjectsV2.Output(contents=page), is_encoded=is_encoded
+    )
