@@ -2,8 +2,9 @@
 The composition root: engine, gateway, both listeners on one loop, and their orderly end.
 
 ``run`` builds everything that a process has, once, from Settings; nothing is looked up later and nothing is
-global.  It starts in the order of the layers and stops in the reverse one: first nobody new is let in, then those
-inside finish, then whoever has not finished within the bound is cancelled, and the engine is closed last.
+global.  It starts in the order of the layers and stops in the reverse one: first it says that it leaves and serves on,
+then nobody new is let in, then those inside finish, then whoever has not finished within the bound is cancelled, and
+the engine is closed last.
 """
 
 from __future__ import annotations
@@ -206,7 +207,7 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
     )
     settings = dataclasses.replace(settings, max_connections=fitting)
     stopping = asyncio.Event()
-    with signals(stopping):
+    with signals(stopping, insists=share is None):
         clock, entropy = SystemClock(), SystemEntropy()
         keys = credentials(settings)
         extensions = extended(settings)
@@ -251,6 +252,13 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
             await warming
 
             inside.is_serving = False
+            rest.leave()
+            if rpc is not None:
+                rpc.leave()
+            if settings.lame_duck_seconds:
+                logger("server").info("leaving", lame_duck_seconds=settings.lame_duck_seconds)
+                await asyncio.sleep(settings.lame_duck_seconds)
+
             logger("server").info("stopping", drain_seconds=settings.drain_seconds)
             drain = settings.drain_seconds
             await asyncio.gather(rest.stop(drain), *([rpc.stop(drain)] if rpc else []))
@@ -273,12 +281,17 @@ def scrubbing(settings: Settings, telemetry: Telemetry, share: Share | None) -> 
 
 
 @contextlib.contextmanager
-def signals(stopping: asyncio.Event) -> Iterator[None]:
-    """Turn the first SIGTERM or SIGINT into an orderly end; a second one ends the process at once."""
+def signals(stopping: asyncio.Event, *, insists: bool = True) -> Iterator[None]:
+    """
+    Turn the first SIGTERM or SIGINT into an orderly end; a second one ends the process at once.
+
+    Unless nobody ``insists``: a worker hears of one stop twice, from its terminal and from its supervisor, which
+    kills it where it is told to stop again.
+    """
     loop = asyncio.get_running_loop()
 
     def stop(number: int) -> None:
-        if stopping.is_set():
+        if stopping.is_set() and insists:
             signal.signal(number, signal.SIG_DFL)
             signal.raise_signal(number)
         stopping.set()

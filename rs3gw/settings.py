@@ -173,6 +173,11 @@ class Settings:
         "How long a client may send nothing of a body that is waited for, or take nothing of its answer.",
     )
     keep_alive_seconds: int = _setting(75, click.IntRange(1), "How long an idle connection is kept.")
+    lame_duck_seconds: float = _setting(
+        0.0,
+        click.FloatRange(0),
+        "How long a stopping server serves on after it has said that it leaves, for balancers to hear of it.",
+    )
     drain_seconds: float = _setting(
         20.0, click.FloatRange(0), "How long a stopping server lets requests finish before it cancels them."
     )

@@ -81,6 +81,8 @@ class Listener:
         self.silent: dict[Connection, None] = {}
         """Those that have not asked for anything yet, the oldest first."""
         self.tasks: set[asyncio.Task[None]] = set()
+        self.is_leaving = False
+        """Whether every answer is the last one on its connection."""
         self.is_stopping = False
         self.date = b""
         """The Date that answers of this second have."""
@@ -119,9 +121,17 @@ class Listener:
             oldest.slow_down()
         return oldest is not None
 
+    def leave(self) -> None:
+        """
+        Serve on, and tell each client with its answer to come back by another connection.
+
+        None is closed under a client that was not told: its next request may be on the way.
+        """
+        self.is_leaving = True
+
     async def stop(self, drain_seconds: float) -> None:
         """Let nobody new in, let requests finish for so long, then cancel them."""
-        self.is_stopping = True
+        self.is_leaving = self.is_stopping = True
         self._server.close()
         for connection in list(self.connections):
             connection.end()
@@ -645,9 +655,9 @@ class Exchange:
                 pieces.append(b"\r\ntransfer-encoding: chunked")
             else:
                 self.keeps_alive = False
-        if says_close:
+        if says_close or listener.is_leaving:
             self.keeps_alive = False
-        elif not self.keeps_alive or listener.is_stopping:
+        if not (self.keeps_alive or says_close):
             pieces.append(b"\r\nconnection: close")
         pieces.append(b"\r\n\r\n")
         return b"".join(pieces)

@@ -243,8 +243,9 @@ class Server:
     async def start(self) -> None:
         """Listen.  Raises RuntimeError or OSError where the port cannot be had or the certificate not be read."""
         from grpc_health.v1 import health_pb2, health_pb2_grpc
-        from grpc_health.v1._async import HealthServicer
         from grpc_reflection.v1alpha import reflection
+
+        from rs3gw.rpc.health import Health
 
         self._server = grpc.aio.server(options=self._options, maximum_concurrent_rpcs=MAX_CALLS)
         for service in SERVICES:
@@ -252,11 +253,9 @@ class Server:
             generic = grpc.method_handlers_generic_handler(service.full_name, handlers)
             self._server.add_generic_rpc_handlers((generic,))
         self._server.add_generic_rpc_handlers((_Elsewhere(),))
-        self._health = HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = [service.full_name for service in SERVICES]
-        for name in ("", *names):
-            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._health = Health(names)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         reflection.enable_server_reflection(
             (*names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME), self._server
         )
@@ -275,9 +274,19 @@ class Server:
             raise RuntimeError(f"{self._address} cannot be listened on")
         await self._server.start()
 
+    def leave(self) -> None:
+        """Say to who asks of our health, or watches it, that nobody is served any more; and serve on."""
+        self._health.leave()
+
     async def stop(self, drain_seconds: float) -> None:
-        """Say that nobody is served any more, let calls finish for so long, then cancel them."""
-        await self._health.enter_graceful_shutdown()
+        """
+        Say that nobody is served any more, let calls finish for so long, then cancel them.
+
+        grpc tells clients by GOAWAY to come back by another connection.  A call that comes in before they have heard
+        it is begun by nobody and ends with CANCELLED: grpc has no other answer there, so who can be told before
+        is told by ``leave``.
+        """
+        self._health.end()
         await self._server.stop(drain_seconds)
 
     def _handler(self, rpc: Rpc) -> grpc.RpcMethodHandler[Any, Any]:

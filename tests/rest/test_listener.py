@@ -276,3 +276,40 @@ async def test_a_listener_that_stops_answers_what_is_under_way():
         await stopping
 
         assert (status, headers["connection"]) == (200, "close")
+
+
+async def test_a_listener_that_leaves_serves_on_and_every_answer_is_the_last_on_its_connection():
+    async with listening() as connect:
+        kept = await connect()
+        await kept.put(b"hello")
+        before = await kept.answer()
+        connect.listener.leave()
+        new = await connect()
+        for connection in (kept, new):
+            await connection.put(b"again")
+        after = [await connection.answer() for connection in (kept, new)]
+
+        assert (before[0], before[1].get("connection")) == (200, None)
+        assert [(200, "close"), (200, "close")] == [(status, headers["connection"]) for status, headers, _ in after]
+        assert [await connection.rest() for connection in (kept, new)] == [b"", b""]
+
+
+async def test_who_was_told_before_the_listener_leaves_that_a_connection_is_kept_may_ask_on_it_again():
+    """Its next request may be on the way, and a connection that is closed under it is a failure."""
+    data = bytes(8 * 1024**2)
+    async with listening() as connect:
+        connection = await connect()
+        await connection.put(data)
+        await connection.answer()
+        connection.writer.write(head("GET", "/bucket/a"))
+        began = await connection.reader.readuntil(b"\r\n\r\n")
+        connect.listener.leave()
+        received = await connection.reader.readexactly(len(data))
+        connection.writer.write(head("HEAD", "/bucket/a"))
+        last = await connection.reader.readuntil(b"\r\n\r\n")
+
+        assert b"connection: close" not in began
+        assert received == data
+        assert last.startswith(b"HTTP/1.1 200")
+        assert b"connection: close" in last
+        assert await connection.rest() == b""

@@ -274,18 +274,71 @@ async def test_parts_become_an_object(ask):
 # The server itself -------------------------------------------------------------------------------------------
 
 
-async def test_health_is_told_of_every_service_until_the_server_stops(ask):
+async def test_a_server_that_leaves_says_so_of_every_service_and_serves_on(ask):
     health = health_pb2_grpc.HealthStub(ask.channel)
     names = ["", *(service.full_name for service in SERVICES)]
-    for name in names:
-        assert (await health.Check(health_pb2.HealthCheckRequest(service=name))).status == SERVING
-    watch = health.Watch(health_pb2.HealthCheckRequest(service=""))
-    assert (await watch.read()).status == SERVING
+    watches = [health.Watch(health_pb2.HealthCheckRequest(service=name)) for name in names]
+    before = [(await watch.read()).status for watch in watches]
+    before += [(await health.Check(health_pb2.HealthCheckRequest(service=name))).status for name in names]
 
-    stopping = asyncio.create_task(ask.server.stop(0.2))
+    ask.server.leave()
+    after = [(await watch.read()).status for watch in watches]
+    after += [(await health.Check(health_pb2.HealthCheckRequest(service=name))).status for name in names]
+    stored = await ask.put_object("late", b"served")
 
-    assert (await watch.read()).status == NOT_SERVING
-    await stopping
+    assert before == [SERVING] * 8
+    assert after == [NOT_SERVING] * 8
+    assert stored.etag == etag(b"served")
+
+
+async def test_who_watches_keeps_no_server_from_stopping(ask):
+    """A watch has no end of its own; it would take all of the time that calls are given to finish."""
+    watch = health_pb2_grpc.HealthStub(ask.channel).Watch(health_pb2.HealthCheckRequest())
+    await watch.read()
+
+    await asyncio.wait_for(ask.server.stop(60), 5)
+    last = await watch.read()
+
+    assert last.status == NOT_SERVING
+    assert await watch.code() is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_a_watcher_that_takes_nothing_keeps_the_news_from_nobody(ask):
+    """With a window of no bytes: grpc's own servicer waited for it, and so did every other watcher, and the stop."""
+
+    def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+        return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+    fields = {
+        ":method": "POST", ":scheme": "http", ":path": "/grpc.health.v1.Health/Watch", ":authority": "here",
+        "te": "trailers", "content-type": "application/grpc",
+    }  # fmt: skip
+    block = b"".join(
+        b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode()
+        for name, value in fields.items()
+    )
+    _, writer = await asyncio.open_connection("127.0.0.1", ask.server.port)
+    initial_window_size = 4
+    no_window = frame(4, 0, 0, initial_window_size.to_bytes(2, "big") + bytes(4))
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + no_window + frame(1, 4, 1, block) + frame(0, 1, 1, bytes(5)))
+    await asyncio.sleep(0.1)
+    watch = health_pb2_grpc.HealthStub(ask.channel).Watch(health_pb2.HealthCheckRequest())
+
+    before = (await asyncio.wait_for(watch.read(), 5)).status
+    ask.server.leave()
+    after = (await asyncio.wait_for(watch.read(), 5)).status
+    await asyncio.wait_for(ask.server.stop(0.1), 5)
+    writer.close()
+
+    assert (SERVING, NOT_SERVING) == (before, after)
+
+
+async def test_the_health_of_a_service_that_is_not_here_is_unknown(ask):
+    health = health_pb2_grpc.HealthStub(ask.channel)
+    elsewhere = health_pb2.HealthCheckRequest(service="s3.Elsewhere")
+
+    assert await code_of(health.Check(elsewhere)) == "NOT_FOUND"
+    assert (await health.Watch(elsewhere).read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
 
 
 async def test_a_call_under_way_is_finished_before_the_server_is_gone(ask):
