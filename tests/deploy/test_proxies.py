@@ -8,6 +8,7 @@ second one here is a copy that was made before it was started, and is asked for 
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import re
 import shutil
@@ -48,6 +49,8 @@ MEMORY_BYTES = 24 * 1024**2
 BUCKET, KEY = "through", "a folder//grün & größer+1"
 CUT_OFF = {grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL}
 """How a call ends that a stopping gateway or the proxy before it broke off."""
+LAME_DUCK_SECONDS = 5.0
+"""As deploy/kubernetes has it: longer than it takes Envoy to ask (every 2 s) and to give up waiting (2 s)."""
 START_SECONDS, CALL_SECONDS = 15.0, 600.0
 SOON_SECONDS = 5.0
 
@@ -201,13 +204,15 @@ PROXIES: dict[str, Callable[[Path, dict[str, str]], list[str]]] = {"nginx": ngin
 @contextmanager
 def filled(directory: Path) -> Iterator[tuple[Gateway, Gateway]]:
     """A gateway that has one object, and another over a copy of what the first one had stored."""
-    store, copy = Gateway(directory / "store"), Gateway(directory / "copy")
+    store = Gateway(directory / "store")
+    copy = Gateway(directory / "copy", settings={"RS3GW_LAME_DUCK_SECONDS": str(LAME_DUCK_SECONDS)})
     with store, closing(_direct(store)) as s3:
         s3.create_bucket(Bucket=BUCKET)
         s3.put_object(Bucket=BUCKET, Key=KEY, Body=CHUNK, Metadata={"under_score": "kept"})
     shutil.copytree(store.root, copy.root, symlinks=True)
     with store, copy:
         yield store, copy
+        copy.kill()  # it has nothing to lose, and to say that it leaves would take its time
 
 
 def _direct(gateway: Gateway) -> Any:
@@ -312,10 +317,15 @@ def heads(channel: grpc.Channel) -> bool:
 
 
 def in_flight(gateway: Gateway) -> float:
+    return metric(gateway, "rs3gw_requests_in_flight")
+
+
+def metric(gateway: Gateway, name: str) -> float:
+    """The sum of a metric over all of its labels."""
     with closing(http.client.HTTPConnection("127.0.0.1", gateway.rest_port, timeout=SOON_SECONDS)) as connection:
         connection.request("GET", "/-/metrics")
         page = connection.getresponse().read().decode()
-    return sum(float(value) for value in re.findall(r"^rs3gw_requests_in_flight\{[^}]*\} (\S+)$", page, re.MULTILINE))
+    return sum(float(value) for value in re.findall(rf"^{name}\{{[^}}]*\}} (\S+)$", page, re.MULTILINE))
 
 
 def comes_true(claim: Callable[[], bool], seconds: float = SOON_SECONDS) -> bool:
@@ -356,7 +366,7 @@ def test_a_stream_over_rest_is_passed_on_and_not_kept(proxy, capsys):
         connection.request("PUT", upload, body=body, headers={"Content-Length": str(STREAM_BYTES)})
         assert connection.getresponse().status == 200
     # The copy has no such object: it is a store of its own.
-    proxy.copy.stop()
+    proxy.copy.kill()
     with judged(proxy, "REST, down", capsys), closing(proxy.connection()) as connection:
         connection.request("GET", download)
         received = drained(connection.getresponse())
@@ -380,7 +390,7 @@ def test_a_stream_over_grpc_is_passed_on_and_not_kept(proxy, capsys):
 
         with judged(proxy, "gRPC, up", capsys):
             stub.PutObject(messages("grpc", count), timeout=CALL_SECONDS)
-        proxy.copy.stop()
+        proxy.copy.kill()
         with judged(proxy, "gRPC, down", capsys):
             answers = stub.GetObject(GetObjectRequest(bucket=BUCKET, key="grpc"), timeout=CALL_SECONDS)
             received = sum(len(answer.data) for answer in answers)
@@ -422,57 +432,101 @@ def test_the_gateway_hears_of_an_upload_over_rest_that_is_broken_off(proxy):
         _direct(proxy.store).head_object(Bucket=BUCKET, Key="broken")
 
 
-def read(stub: Any) -> None:
-    """One download, repeated from its beginning where it was cut off."""
-    for attempt in (1, 2):
-        received = 0
+def read(stub: Any, *, repeats: int = 0) -> None:
+    """One download, repeated from its beginning where it was cut off, no more than so often."""
+    received = 0
+    try:
+        for answer in stub.GetObject(GetObjectRequest(bucket=BUCKET, key=KEY), timeout=CALL_SECONDS):
+            received += len(answer.data)
+    except grpc.RpcError as fault:
+        if repeats == 0 or fault.code() not in CUT_OFF:
+            raise
+        read(stub, repeats=repeats - 1)
+    else:
+        assert received == len(CHUNK)
+
+
+@dataclass(slots=True)
+class Readers:
+    """Threads that read without a pause until they are told to stop, and how often each way went well or did not."""
+
+    ways: dict[str, Callable[[], None]]
+    counts: dict[str, int] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    _stopping: threading.Event = field(default_factory=threading.Event)
+
+    def run(self, name: str) -> None:
+        while not self._stopping.is_set():
+            try:
+                self.ways[name]()
+                self.counts[name] = self.counts.get(name, 0) + 1
+            except Exception as fault:  # every failure counts, whatever its class
+                self.failures.append(f"{name}: {fault!r}")
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        threads = [threading.Thread(target=self.run, args=(name,)) for name in self.ways for _ in range(2)]
+        for thread in threads:
+            thread.start()
         try:
-            for answer in stub.GetObject(GetObjectRequest(bucket=BUCKET, key=KEY), timeout=CALL_SECONDS):
-                received += len(answer.data)
-        except grpc.RpcError as fault:
-            if attempt == 2 or fault.code() not in CUT_OFF:
-                raise
-        else:
-            assert received == len(CHUNK)
-            return
+            yield
+        finally:
+            self._stopping.set()
+            for thread in threads:
+                thread.join()
+
+
+def stopped_under(readers: Readers, gateway: Gateway) -> tuple[dict[str, int], dict[str, int]]:
+    """How often each way had read when the gateway was told to stop, and when it was gone."""
+    with readers.reading():
+        time.sleep(1.0)
+        before = dict(readers.counts)
+        gateway.stop()
+        gone = dict(readers.counts)
+        time.sleep(1.0)
+    return before, gone
 
 
 def test_a_gateway_that_is_stopped_costs_no_read(proxy):
-    """Over REST no client has to repeat anything for it, over gRPC it has to repeat what was cut off, once."""
-    stopping = threading.Event()
-    failures: list[str] = []
-    counts = [0, 0]
+    """
+    Over REST no client has to repeat anything for it, and over gRPC behind Envoy neither.
 
-    def over_rest() -> None:
-        s3 = proxy.s3()
-        while not stopping.is_set():
-            try:
-                assert s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read() == CHUNK
-                counts[0] += 1
-            except Exception as fault:  # every failure counts, whatever its class
-                failures.append(f"REST: {fault!r}")
+    nginx asks nobody whether he is well, and takes CANCELLED for an answer: there a client repeats what was cut off,
+    once.
+    """
+    repeats = {"nginx": 1, "envoy": 0}[proxy.name]
+    s3 = proxy.s3(max_pool_connections=4)
+    with closing(proxy.channel()) as channel:
+        stub = ObjectServiceStub(channel)
 
-    def over_grpc() -> None:
-        with closing(proxy.channel()) as channel:
+        def over_rest() -> None:
+            assert s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read() == CHUNK
+
+        readers = Readers({"REST": over_rest, "gRPC": lambda: read(stub, repeats=repeats)})
+        before, gone = stopped_under(readers, proxy.copy)
+
+    assert readers.failures == []
+    assert before.keys() == readers.ways.keys()
+    for name in readers.ways:
+        assert before[name] < gone[name] < readers.counts[name]
+
+
+def test_a_gateway_that_is_stopped_costs_no_read_of_a_client_that_balances_and_watches_health(tmp_path):
+    """Both are watched; the one that leaves gets no new call, and finishes those that it has."""
+    with filled(tmp_path) as (store, copy):
+        service = {"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}}
+        options = [
+            ("grpc.service_config", json.dumps(service)),
+            ("grpc.enable_http_proxy", 0),
+            ("grpc.enable_retries", 0),
+        ]
+        plain = grpc.insecure_channel(f"ipv4:{store.target},{copy.target}", options)
+        with closing(intercepted(plain, Bearer(store.access_key, store.secret_key))) as channel:
             stub = ObjectServiceStub(channel)
-            while not stopping.is_set():
-                try:
-                    read(stub)
-                    counts[1] += 1
-                except Exception as fault:  # as above
-                    failures.append(f"gRPC: {fault!r}")
+            readers = Readers({"gRPC": lambda: read(stub)})
+            shared = comes_true(lambda: heads(channel) and metric(copy, "rs3gw_requests_total") > 0)
+            before, gone = stopped_under(readers, copy)
 
-    threads = [threading.Thread(target=target) for target in (over_rest, over_grpc) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    time.sleep(1.0)
-    proxy.copy.stop()
-    before = list(counts)
-    time.sleep(2.0)
-    stopping.set()
-    for thread in threads:
-        thread.join()
-
-    assert failures == []
-    assert min(before) > 0
-    assert all(after > begun for after, begun in zip(counts, before, strict=True))
+    assert shared
+    assert readers.failures == []
+    assert before["gRPC"] < gone["gRPC"] < readers.counts["gRPC"]

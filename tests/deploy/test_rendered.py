@@ -24,7 +24,7 @@ VARIANTS = {"base": [], "tls": ["tls.secretName=rs3gw-tls"]}
 """The folders of deploy/kubernetes, and the values with which the chart says the same."""
 OTHER_VALUES = [
     "image.pullPolicy=Always,imagePullSecrets[0].name=registry",
-    "settings.RS3GW_WORKERS=4,drainSeconds=60,preStopSeconds=10",
+    "settings.RS3GW_WORKERS=4,drainSeconds=60,lameDuckSeconds=10",
     "persistence.storageClassName=fast,persistence.accessModes[0]=ReadWriteOncePod",
     "service.type=LoadBalancer,service.annotations.a=b,podAnnotations.c=d",
     "nodeSelector.disk=nvme,tolerations[0].operator=Exists",

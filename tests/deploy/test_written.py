@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
 DEFAULTS = Settings()
+STOP_SETTINGS = ("RS3GW_LAME_DUCK_SECONDS", "RS3GW_DRAIN_SECONDS")
 CLEANING_SECONDS = 10
 """What a stop may take besides its drain."""
 
@@ -42,12 +43,21 @@ def test_every_setting_that_is_named_exists(path):
     assert named <= declared
 
 
+def test_a_container_of_compose_has_its_drain_and_what_comes_before_and_after_it_until_it_is_killed():
+    service = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["rs3gw"]
+    period = float(service["stop_grace_period"].removesuffix("s"))
+    lame_duck = float(
+        re.fullmatch(r"\$\{RS3GW_LAME_DUCK_SECONDS:-(.*)\}", service["environment"]["RS3GW_LAME_DUCK_SECONDS"])[1]
+    )
+
+    assert period >= lame_duck + DEFAULTS.drain_seconds + CLEANING_SECONDS
+
+
 def test_a_pod_has_its_drain_and_what_comes_before_and_after_it_until_it_is_killed(pod):
     (container,) = pod["containers"]
     environment = {variable["name"]: variable.get("value") for variable in container["env"]}
-    before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
 
-    expected = before + float(environment["RS3GW_DRAIN_SECONDS"]) + CLEANING_SECONDS
+    expected = sum(float(environment[name]) for name in STOP_SETTINGS) + CLEANING_SECONDS
 
     assert pod["terminationGracePeriodSeconds"] >= expected
 
