@@ -33,6 +33,9 @@ MOST_BYTES: Final = 400 * 1024**2
 """What the process may hold at most, whatever is done to it."""
 
 PLACES: Final = 64
+IDLE_BYTES: Final = 8 * 1024**2
+"""Who takes less of an answer while it is waited for, takes nothing: a library that reads ahead for a program that does
+not, and has little of a busy machine's time, takes a little of each answer for long."""
 MOST_SECONDS: Final = 1.0
 """What 99 in 100 requests of who behaves stay under, whatever else goes on."""
 NEW_CONNECTION_EVERY: Final = 10
@@ -155,6 +158,7 @@ def prepared(run: Run) -> Iterator[Scene]:
     connections, idle_seconds = run.pick(150, 2000), run.pick(1, 2)
     settings = {
         "RS3GW_BODY_IDLE_SECONDS": str(idle_seconds),
+        "RS3GW_BODY_IDLE_BYTES": str(IDLE_BYTES),
         "RS3GW_HEADER_SECONDS": str(idle_seconds),
         "RS3GW_MAX_REQUESTS": str(PLACES),
         "RS3GW_MAX_CONNECTIONS": str(connections),

@@ -347,6 +347,7 @@ def rest_listener(
         header_seconds=settings.header_seconds,
         keep_alive_seconds=settings.keep_alive_seconds,
         idle_seconds=settings.body_idle_seconds,
+        idle_bytes=settings.body_idle_bytes,
     )
     tls = None
     if settings.tls_cert is not None and settings.tls_key is not None:
@@ -402,6 +403,7 @@ async def rpc_server(
         max_message_bytes=settings.grpc_max_message_size,
         chunk_bytes=settings.grpc_chunk_size,
         idle_seconds=settings.body_idle_seconds,
+        idle_bytes=settings.body_idle_bytes,
         header_seconds=settings.header_seconds,
         max_connections=settings.max_connections,
         shares_port=is_shared,

@@ -170,7 +170,12 @@ class Settings:
     body_idle_seconds: float = _setting(
         60.0,
         click.FloatRange(0.1),
-        "How long a client may send nothing of a body that is waited for, or take nothing of its answer.",
+        "How long a client may send nothing of a body that is waited for, or take too little of its answer.",
+    )
+    body_idle_bytes: int = _setting(
+        64 * KIB,
+        SizeType(),
+        "How much of its answer a client has to take in that time, for as long as it is waited for; less is nothing.",
     )
     keep_alive_seconds: int = _setting(75, click.IntRange(1), "How long an idle connection is kept.")
     lame_duck_seconds: float = _setting(

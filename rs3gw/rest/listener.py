@@ -57,7 +57,9 @@ class Bounds:
     keep_alive_seconds: float = 75.0
     """How long a connection may idle between two requests."""
     idle_seconds: float = 60.0
-    """How long a client may send nothing of a body that is waited for, or take nothing of an answer."""
+    """How long a client may send nothing of a body that is waited for, or take too little of an answer."""
+    idle_bytes: int = 64 * 1024
+    """How much it has to take in that time of what waits for it."""
 
 
 class Responder(Protocol):
@@ -445,10 +447,11 @@ class Connection(asyncio.Protocol):
     def look(self, now: float) -> None:
         """End the connection if its client is late."""
         if self._stalled is not None and now >= self._stalled:
-            if self._transport.get_write_buffer_size() < self._unsent:
+            taken = self._unsent - self._transport.get_write_buffer_size()
+            if taken >= max(1, min(self._bounds.idle_bytes, self._unsent)):
                 self._watch_stall()
             else:
-                log.info("a client took nothing of its answer for %g s", self._bounds.idle_seconds)
+                log.info("a client took %d bytes of its answer in %g s", taken, self._bounds.idle_seconds)
                 self.abort()
         elif self._deadline is not None and now >= self._deadline:
             if self._current is not None:

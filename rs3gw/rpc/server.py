@@ -90,12 +90,16 @@ class Call:
     """A call of grpc.aio as the servicers see it, and what went through it."""
 
     __slots__ = (
-        "_began", "_code", "_context", "_idle_seconds", "_received", "_received_bytes", "_sent", "_sent_bytes",
+        "_began", "_code", "_context", "_idle_bytes", "_idle_seconds", "_received", "_received_bytes", "_sent",
+        "_sent_bytes", "_taken", "_waited",
     )  # fmt: skip
 
-    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], idle_seconds: float) -> None:
+    def __init__(self, context: grpc.aio.ServicerContext[Any, Any], idle_seconds: float, idle_bytes: int = 0) -> None:
         self._context = context
         self._idle_seconds = idle_seconds
+        self._idle_bytes = idle_bytes
+        self._waited, self._taken = 0.0, 0
+        """How long its client has been waited for, and what it took meanwhile, since it was last judged by that."""
         self._began = time.perf_counter()
         self._code = grpc.StatusCode.CANCELLED
         """How it ends, unless it comes to another end."""
@@ -160,16 +164,26 @@ class Call:
         return self.received(wire) if isinstance(wire, bytes) else None  # else grpc's mark of the end
 
     async def write(self, wire: bytes) -> None:
+        began = time.perf_counter()
         try:
             async with asyncio.timeout(self._idle_seconds):
                 await self._context.write(self.sent(wire))
         except TimeoutError as fault:
             # Nothing more can be said on a stream that is stuck, and grpc.aio has no way to reset one: the message
             # that waits in it goes when the client does.  What the call held of ours is given up now.
-            log.info("a client took nothing of its answer for %g s", self._idle_seconds)
-            raise asyncio.CancelledError from fault
+            self._give_up(fault)
         except Exception as fault:  # as above: the stream is reset, because the connection broke
             raise asyncio.CancelledError from fault
+        self._waited += time.perf_counter() - began
+        self._taken += len(wire)
+        if self._waited >= self._idle_seconds:
+            if self._taken < self._idle_bytes:
+                self._give_up(None)
+            self._waited, self._taken = 0.0, 0
+
+    def _give_up(self, fault: TimeoutError | None) -> NoReturn:
+        log.info("a client took %d bytes of its answer in %g s", self._taken, self._idle_seconds)
+        raise asyncio.CancelledError from fault
 
     async def refuse(self, fault: S3Error) -> NoReturn:
         self._code = faults.code(fault)
@@ -195,10 +209,10 @@ class Server:
     A gRPC server over a gateway, started and stopped once.
 
     ``chunk_bytes`` is the most of an object that one message of a download carries; it is less where messages are
-    limited to less.  ``idle_seconds`` is how long a client that is sending may be silent, or take nothing of what it
-    is sent; ``header_seconds`` how long a new connection has to say that it speaks HTTP/2.  ``shares_port``: other
-    processes listen on the same port.  ``watch`` gives who counts, for a method: its kind, its service, its name.
-    ``trace`` begins the spans of calls.
+    limited to less.  ``idle_seconds`` is how long a client that is sending may be silent, or take less than
+    ``idle_bytes`` of what it is sent; ``header_seconds`` how long a new connection has to say that it speaks HTTP/2.
+    ``shares_port``: other processes listen on the same port.  ``watch`` gives who counts, for a method: its kind, its
+    service, its name.  ``trace`` begins the spans of calls.
     """
 
     def __init__(
@@ -210,6 +224,7 @@ class Server:
         max_message_bytes: int = 64 * 1024**2,
         chunk_bytes: int = 64 * 1024,
         idle_seconds: float = 60.0,
+        idle_bytes: int = 64 * 1024,
         header_seconds: float = 20.0,
         max_connections: int = 4096,
         shares_port: bool = False,
@@ -217,6 +232,7 @@ class Server:
         trace: spans.Begin | None = None,
     ) -> None:
         self._watch, self._trace = watch, trace
+        self._idle_bytes = idle_bytes
         self._address = address
         self._tls = tls
         self._servicer = Servicer(
@@ -290,7 +306,7 @@ class Server:
         await self._server.stop(drain_seconds)
 
     def _handler(self, rpc: Rpc) -> grpc.RpcMethodHandler[Any, Any]:
-        servicer, idle_seconds = self._servicer, self._servicer.idle_seconds
+        servicer, idle_seconds, idle_bytes = self._servicer, self._servicer.idle_seconds, self._idle_bytes
         described = rpc.descriptor
         kind = (
             "client_stream"
@@ -316,7 +332,7 @@ class Server:
         if rpc.descriptor.server_streaming:
 
             async def download(wires: AsyncIterator[bytes], context: grpc.aio.ServicerContext[Any, Any]) -> None:
-                call = Call(context, idle_seconds)
+                call = Call(context, idle_seconds, idle_bytes)
                 with call.watched(watch, rpc, trace):
                     await servicer.download(rpc, call)
 

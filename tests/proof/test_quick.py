@@ -13,12 +13,8 @@ import pytest
 
 from proof.run import Run
 
-PROOFS = ["power", "kill", "histories", "rot", "full", "space"]
-"""
-Those that are run here; the simulation and the fuzzers have tests of their own.
-
-Overload is left to ``make proof``: what it shows is latency beside other clients, and here other tests run beside it.
-"""
+PROOFS = ["overload", "power", "kill", "histories", "rot", "full", "space"]
+"""Those that are run here; the simulation and the fuzzers have tests of their own."""
 
 
 @pytest.mark.parametrize("name", PROOFS)

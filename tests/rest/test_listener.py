@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import socket
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -55,11 +56,17 @@ def head(method: str, target: str, data: bytes = b"", **headers: str) -> bytes:
 
 
 @asynccontextmanager
-async def listening():
-    """A function that connects to a server with the bounds above."""
+async def listening(*, kept_bytes=None, **bounds):
+    """
+    A function that connects to a server with the bounds above, but for those that are given.
+
+    ``kept_bytes`` is what the system keeps of an answer for a client that does not read; by itself it keeps megabytes.
+    """
     async with serving() as client:
-        listener = Listener(client.application, BOUNDS)
+        listener = Listener(client.application, replace(BOUNDS, **bounds))
         sock = socket.create_server(("127.0.0.1", 0))
+        if kept_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, kept_bytes)
         port = sock.getsockname()[1]
         await listener.start(sock)
         opened = []
@@ -68,7 +75,7 @@ async def listening():
             opened.append(Connection(*await asyncio.open_connection("127.0.0.1", port)))
             return opened[-1]
 
-        connect.listener = listener
+        connect.listener, connect.port = listener, port
         try:
             yield connect
         finally:
@@ -220,6 +227,32 @@ async def test_who_takes_an_answer_slowly_gets_all_of_it():
             await asyncio.sleep(0.05)
 
         assert taken == len(data)
+
+
+@pytest.mark.parametrize(("idle_bytes", "is_let_go"), [(1, False), (1024**2, True)])
+async def test_who_takes_less_of_an_answer_than_he_has_to_is_let_go(idle_bytes, is_let_go):
+    """No more than 400 KiB a second, where 1 MiB has to be taken in a third of one."""
+    loop = asyncio.get_running_loop()
+    data = b"x" * 16_000_000
+    async with listening(kept_bytes=16 * 1024, idle_bytes=idle_bytes) as connect:
+        writer = await connect()
+        await writer.put(data)
+        await writer.answer()
+        with socket.socket() as taking:
+            taking.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            taking.setblocking(False)
+            await loop.sock_connect(taking, ("127.0.0.1", connect.port))
+            await loop.sock_sendall(taking, head("GET", "/bucket/a"))
+            taken, was_let_go, until = 0, False, loop.time() + 2
+            while loop.time() < until and not was_let_go:
+                some = b""
+                with contextlib.suppress(ConnectionResetError):
+                    some = await loop.sock_recv(taking, 4096)
+                taken, was_let_go = taken + len(some), not some
+                await asyncio.sleep(0.01)
+
+    assert 0 < taken < len(data)
+    assert is_let_go is was_let_go
 
 
 async def test_requests_that_are_sent_ahead_are_answered_in_their_order():

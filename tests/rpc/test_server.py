@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 
 import grpc
@@ -251,6 +252,35 @@ async def test_a_connection_that_breaks_under_a_message_ends_the_call_and_is_no_
 
     with pytest.raises(asyncio.CancelledError):
         await Call(Reset(), 1.0).write(b"message")
+
+
+@pytest.mark.parametrize(("size", "is_let_go"), [(10, True), (1000, False)])
+async def test_who_takes_less_than_he_has_to_while_he_is_waited_for_is_let_go(size, is_let_go):
+    """A message at a time is taken, and none too late; what counts is what they come to."""
+
+    class Slow:
+        async def write(self, wire: bytes) -> None:
+            await asyncio.sleep(0.02)
+
+    call, sent = Call(Slow(), 0.4, 1000), 0
+    with contextlib.suppress(asyncio.CancelledError):
+        while sent < 50:
+            await call.write(bytes(size))
+            sent += 1
+
+    assert is_let_go is (sent < 50)
+    assert sent > 1
+
+
+async def test_what_waits_for_the_server_itself_is_not_the_clients_fault():
+    class Quick:
+        async def write(self, wire: bytes) -> None:
+            return
+
+    call = Call(Quick(), 0.05, 1000)
+    for _ in range(3):
+        await call.write(b"x")
+        await asyncio.sleep(0.06)
 
 
 async def test_parts_become_an_object(ask):
