@@ -2,8 +2,8 @@
 How each S3 error must look on each protocol: the suite's own table, typed by hand.
 
 It is a second opinion.  A server that keeps a table of its own is compared with this one, refusal by refusal; the two
-have no source in common but S3's "Error responses" reference and, for gRPC, the meaning of the canonical codes
-(AIP-193).  ``tests/conformance`` compares rs3gw's table with it as a whole.
+have no source in common but S3's "Error responses" reference, the meaning of gRPC's canonical codes (AIP-193), and the
+statuses that Connect gives these.  ``tests/conformance`` compares rs3gw's tables with them as a whole.
 """
 
 from __future__ import annotations
@@ -85,13 +85,42 @@ OTHERS: dict[str, tuple[int, str]] = {
 }
 """What S3 answers beside the codes of its reference, and rs3gw never does: BadRequest is its eleventh tag."""
 
-PROTOCOLS = ("rest", "grpc")
+CONNECT: dict[str, int] = {
+    "canceled": 499,
+    "unknown": 500,
+    "invalid_argument": 400,
+    "deadline_exceeded": 504,
+    "not_found": 404,
+    "already_exists": 409,
+    "permission_denied": 403,
+    "resource_exhausted": 429,
+    "failed_precondition": 400,
+    "aborted": 409,
+    "out_of_range": 400,
+    "unimplemented": 501,
+    "internal": 500,
+    "unavailable": 503,
+    "data_loss": 500,
+    "unauthenticated": 401,
+}
+"""The canonical codes as Connect spells them, and the status of HTTP of each (connectrpc.com/docs/protocol)."""
+
+PROTOCOLS = ("rest", "grpc", "grpcweb", "connect")
 
 
-def expected_status(protocol: str, code: str) -> int | str:
+def expected_status(protocol: str, code: str, *, streams: bool = False) -> int | str:
     """
-    What a protocol must show for a code.
+    What a protocol must show for a code: 404, "NOT_FOUND", and on Connect "404 not_found".
 
+    A stream of answers (``streams``) has begun with 200 on Connect, and its end tells the rest: "200 not_found".
     Raises KeyError for a code that the table does not have: a scenario must not invent one.
     """
-    return (CODES | OTHERS)[code][PROTOCOLS.index(protocol)]
+    http, grpc = (CODES | OTHERS)[code]
+    if protocol == "rest":
+        return http
+    if protocol == "connect":
+        name = grpc.lower()
+        return f"{200 if streams else CONNECT[name]} {name}"
+    if protocol in PROTOCOLS:
+        return grpc
+    raise ValueError(f"{protocol}: no such protocol; there are {', '.join(PROTOCOLS)}")

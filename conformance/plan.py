@@ -18,10 +18,10 @@ from conformance.profiles import EMPTY, Profile
 from conformance.results import Outcome
 from conformance.targets import Off, Place, Target
 
-DRIVERS = ("rest", "boto3", "grpc")
+DRIVERS = ("rest", "boto3", "grpc", "connect", "grpcweb")
 TARGETS = ("inprocess", "process", "tls", "container", "endpoint")
 
-OTHER = {"rest": "grpc", "boto3": "grpc", "grpc": "rest"}
+OTHER = {"rest": "grpc", "boto3": "grpc", "grpc": "rest", "connect": "grpc", "grpcweb": "grpc"}
 """Who reads what a driver wrote, where a scenario is about both protocols."""
 
 
@@ -83,6 +83,10 @@ def make_driver(name: str, place: Place) -> Driver:
         from conformance.drivers import grpc
 
         return grpc.make(place)
+    if name in ("connect", "grpcweb"):
+        from conformance.drivers import web
+
+        return web.make(place, web.Connect() if name == "connect" else web.GrpcWeb())
     if name == "boto3":
         from conformance.drivers import boto3
 

@@ -31,7 +31,7 @@ Who may be asked for by name: the owner of everything; a ``stranger`` with a key
 """
 
 Status = int | str
-"""How a protocol says that it refuses: 412 on REST, "FAILED_PRECONDITION" on gRPC."""
+"""How a protocol says that it refuses: 404 on REST, "NOT_FOUND" on gRPC, "404 not_found" on Connect."""
 
 
 class Unsupported(Exception):
@@ -109,6 +109,7 @@ class Link:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+Body = Content | bytes | Iterable[bytes]
 Sink = Callable[[bytes], object]
 
 
@@ -116,13 +117,16 @@ class Driver(Protocol):
     """
     One protocol, one target, one identity.  Safe to use from many threads at once.
 
-    ``name`` is the driver's ("rest", "boto3", "grpc"), ``protocol`` what it speaks ("rest", "grpc"), which is what
-    the tables of codes go by.
+    ``name`` is the driver's ("rest", "boto3", "grpc", "connect", "grpcweb"), ``protocol`` what it speaks (boto3 speaks
+    "rest"), which is what the tables of codes go by.
     """
 
-    name: str
-    protocol: str
-    identity: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def protocol(self) -> str: ...
+    @property
+    def identity(self) -> str: ...
 
     def perform(self, operation: str, *, sink: Sink | None = None, **fields: Any) -> Answer:
         """
@@ -142,27 +146,29 @@ class Driver(Protocol):
     def supports(self, capability: str) -> bool:
         """Whether the protocol and this driver can do what a capability of conformance/capabilities.py says."""
 
-    def expected_status(self, code: str) -> Status:
-        """What this protocol must show when S3 refuses with a code (conformance/codes.py)."""
+    def expected_status(self, code: str, operation: str) -> Status:
+        """
+        What this driver must be shown when S3 refuses an operation with a code (conformance/codes.py).
+
+        The operation makes a difference to a driver that does not ask for all of them in the same way.
+        """
 
     def cancel_upload(self, operation: str = "PutObject", *, after_bytes: int, **fields: Any) -> None:
         """
         Begin an upload (PutObject, UploadPart) and break it off when ``after_bytes`` of its body are on their way.
 
-        On REST the connection is cut, on gRPC the call is cancelled.  Returns when the target cannot expect more.
+        On HTTP the connection is cut, on gRPC the call is cancelled.  Returns when the target cannot expect more.
         """
 
     def presign(self, operation: str, *, lifetime_seconds: int, at: datetime | None = None, **fields: Any) -> Link:
         """A link to an operation, signed as of ``at`` (now).  Raises Unsupported where a protocol has none."""
 
-    def follow(self, link: Link, *, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
+    def follow(self, link: Link, *, body: Body = b"", headers: Mapping[str, str] | None = None) -> Answer:
         """Use a link as somebody who has nothing but it."""
 
     def close(self) -> None:
         """Let go of connections."""
 
-
-Body = Content | bytes | Iterable[bytes]
 
 __all__ = [
     "IDENTITIES",

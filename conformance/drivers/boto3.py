@@ -20,7 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 
 from conformance import codes
-from conformance.drivers import Answer, Broken, Link, Measure, Refusal, Sink, Status, Unsupported, model
+from conformance.drivers import Answer, Body, Broken, Link, Measure, Refusal, Sink, Status, Unsupported, model
 from conformance.drivers.bodies import Content, Pattern
 from conformance.drivers.rest import Rest
 from conformance.drivers.rest import make as make_rest
@@ -58,7 +58,7 @@ class Boto3:
     def supports(self, capability: str) -> bool:
         return capability not in LACKS and self.rest.supports(capability)
 
-    def expected_status(self, code: str) -> Status:
+    def expected_status(self, code: str, operation: str) -> Status:
         return codes.expected_status(self.protocol, code)
 
     def perform(self, operation: str, *, sink: Sink | None = None, **fields: Any) -> Answer:
@@ -116,7 +116,7 @@ class Boto3:
             raise Unsupported(f"boto3 does not sign this: {fault}") from fault
         return Link(operation=operation, method=model.operation(operation).http["method"], url=url)
 
-    def follow(self, link: Link, *, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
+    def follow(self, link: Link, *, body: Body = b"", headers: Mapping[str, str] | None = None) -> Answer:
         return self.rest.follow(link, body=body, headers=headers)
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ import email.header
 import hashlib
 import re
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +27,7 @@ from botocore.serialize import create_serializer
 
 from conformance import codes
 from conformance.capabilities import ENCRYPTION
-from conformance.drivers import Answer, Broken, Link, Measure, Refusal, Sink, Status, Unsupported, model
+from conformance.drivers import Answer, Body, Broken, Link, Measure, Refusal, Sink, Status, Unsupported, model
 from conformance.drivers.bodies import chunks_of, size_of
 from conformance.targets import Keys, Off, Place, keys_of, trust
 
@@ -160,7 +160,7 @@ class Rest:
             return self.place.is_encrypted is ENCRYPTION[capability]
         return capability not in LACKS
 
-    def expected_status(self, code: str) -> Status:
+    def expected_status(self, code: str, operation: str) -> Status:
         return codes.expected_status(self.protocol, code)
 
     def perform(self, operation: str, *, sink: Sink | None = None, **fields: Any) -> Answer:
@@ -171,7 +171,31 @@ class Rest:
         return answer
 
     def cancel_upload(self, operation: str = "PutObject", *, after_bytes: int, **fields: Any) -> None:
-        call = self._sign(spell(operation, fields))
+        self._break_off(operation, self._sign(spell(operation, fields)), after_bytes)
+
+    def presign(self, operation: str, *, lifetime_seconds: int, at: datetime | None = None, **fields: Any) -> Link:
+        if self.keys is None:
+            raise Unsupported("nobody cannot sign")
+        call = spell(operation, {name: value for name, value in fields.items() if name != "body"})
+        if "content_md5" not in fields:
+            # What spell() adds is of a body that is not there yet.
+            call.headers.pop("Content-MD5", None)
+        request = AWSRequest(method=call.method, url=self.place.url + call.target, headers=dict(call.headers))
+        signer = _LinkSigner(_credentials(self.keys), "s3", self.place.region, expires=lifetime_seconds)
+        signer.sign(request, at or datetime.now(UTC))
+        return Link(operation=operation, method=call.method, url=request.url, headers=dict(call.headers))
+
+    def follow(self, link: Link, *, body: Body = b"", headers: Mapping[str, str] | None = None) -> Answer:
+        return self._send(link.operation, self._of_link(link, body, headers or {}), None)
+
+    def cut_link(self, link: Link, *, body: Body, after_bytes: int) -> None:
+        """Begin an upload to a link and break it off, as cancel_upload has it."""
+        self._break_off(link.operation, self._of_link(link, body, {}), after_bytes)
+
+    def close(self) -> None:
+        self.client.close()
+
+    def _break_off(self, operation: str, call: Call, after_bytes: int) -> None:
         call.headers["Content-Length"] = str(size_of(call.body))
         call.body = _cut(chunks_of(call.body), after_bytes)
         try:
@@ -180,31 +204,15 @@ class Rest:
             return
         raise AssertionError(f"an upload that was broken off was answered: {answer.refusal or answer.fields}")
 
-    def presign(self, operation: str, *, lifetime_seconds: int, at: datetime | None = None, **fields: Any) -> Link:
-        if self.keys is None:
-            raise Unsupported("nobody cannot sign")
-        call = spell(operation, {name: value for name, value in fields.items() if name != "body"})
-        call.headers.pop("Content-MD5", None)
-        request = AWSRequest(method=call.method, url=self.place.url + call.target, headers=dict(call.headers))
-        signer = _LinkSigner(_credentials(self.keys), "s3", self.place.region, expires=lifetime_seconds)
-        signer.sign(request, at or datetime.now(UTC))
-        return Link(operation=operation, method=call.method, url=request.url, headers=dict(call.headers))
-
-    def follow(self, link: Link, *, body: bytes = b"", headers: Mapping[str, str] | None = None) -> Answer:
+    def _of_link(self, link: Link, body: Body, headers: Mapping[str, str]) -> Call:
         path, _, query = link.url.removeprefix(self.place.url).partition("?")
         pairs = [
             (unquote(name), unquote(value)) for name, _, value in (pair.partition("=") for pair in query.split("&"))
         ]
-        return self._send(
-            link.operation, Call(link.method, path, pairs, {**link.headers, **(headers or {})}, body), None
-        )
-
-    def close(self) -> None:
-        self.client.close()
+        return Call(link.method, path, pairs, {**link.headers, **headers}, _sized(body))
 
     def _sign(self, call: Call) -> Call:
-        if isinstance(call.body, Iterable) and size_of(call.body) is None:
-            call.body = b"".join(call.body)
+        call.body = _sized(call.body)
         if self.keys is None:
             return call
         request = AWSRequest(method=call.method, url=self.place.url + call.target, headers=dict(call.headers))
@@ -233,6 +241,11 @@ class Rest:
                 response.close()
         except httpx.HTTPError as fault:
             raise Broken(f"{operation}: {type(fault).__name__}: {fault}") from fault
+
+
+def _sized(body: Body) -> Body:
+    """A body whose size is known before it is sent."""
+    return body if size_of(body) is not None else b"".join(chunks_of(body))
 
 
 def _credentials(keys: Keys) -> Credentials:

@@ -22,7 +22,7 @@ def last(world: World) -> Answer:
 def refused_with(world: World, answer: Answer, code: str) -> None:
     """Require a refusal: its code, and the status that the protocol must show for it."""
     assert answer.refusal is not None, f"{answer.operation} was not refused: {dict(answer.fields)}"
-    expected = world.driver.expected_status(code)
+    expected = world.driver.expected_status(code, answer.operation)
     assert answer.refusal.status == expected, f"{answer.refusal}, and the status for {code} is {expected}"
     # The answer to a HEAD has no body: there the status is all that tells.
     assert answer.refusal.code in (code, None), str(answer.refusal)
@@ -47,8 +47,10 @@ def is_refused_either_way(context: Any, code: str, other: str) -> None:
     refusal = answer.refusal
     assert refusal is not None, f"{answer.operation} was not refused: {dict(answer.fields)}"
     # The answer to a HEAD has no body: there the status is all that tells.
-    fits = (refusal.code in (each, None) and refusal.status == driver.expected_status(each) for each in (code, other))
-    assert any(fits), str(refusal)
+    assert any(
+        refusal.code in (each, None) and refusal.status == driver.expected_status(each, answer.operation)
+        for each in (code, other)
+    ), str(refusal)
 
 
 @then("the refusal names {name:w} {value:Q}")

@@ -222,9 +222,10 @@ def still_holds(context: Any, key: str, content: bytes | Pattern) -> None:
 
 @then("{key:Key} does not exist")
 def does_not_exist(context: Any, key: str) -> None:
-    answer = context.world.driver.perform("HeadObject", bucket=context.world.bucket, key=key)
+    driver = context.world.driver
+    answer = driver.perform("HeadObject", bucket=context.world.bucket, key=key)
     assert answer.refusal is not None, f"it does: {dict(answer.fields)}"
-    assert answer.refusal.status == context.world.driver.expected_status("NoSuchKey"), str(answer.refusal)
+    assert answer.refusal.status == driver.expected_status("NoSuchKey", answer.operation), str(answer.refusal)
 
 
 # Tags --------------------------------------------------------------------------------------------------------

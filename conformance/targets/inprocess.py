@@ -25,7 +25,7 @@ import httpx
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 
-from conformance.drivers.grpc import ARRIVAL_SECONDS, Cut, Ended
+from conformance.drivers.grpc import ARRIVAL_SECONDS, MESSAGE_BYTES, Cut, Ended
 from conformance.drivers.rest import TIMEOUT_SECONDS
 from conformance.drivers.rest import Cut as ConnectionCut
 from conformance.targets import REGION, Off, Place, fresh_identities
@@ -33,7 +33,7 @@ from rs3gw.auth.credentials import Authority, Credential
 from rs3gw.engine.store import Durability, Store
 from rs3gw.engine.world import SystemClock, SystemEntropy
 from rs3gw.gateway import Gateway
-from rs3gw.rest.asgi import Application
+from rs3gw.rest.asgi import Application, Neighbour
 
 URL = "http://rs3gw.test"
 
@@ -63,7 +63,7 @@ class InProcess:
         self._root = Path(tempfile.mkdtemp(prefix="rs3gw-conformance-"))
         self._thread.start()
         gateway = asyncio.run_coroutine_threadsafe(self._open(credentials), self._loop).result()
-        application = Application(gateway, domains=("rs3gw.test",))
+        application = Application(gateway, domains=("rs3gw.test",), neighbour=_web(gateway))
         return Place(
             url=URL,
             identities=identities,
@@ -97,6 +97,16 @@ class InProcess:
         if self._root is not None:
             shutil.rmtree(self._root, ignore_errors=True)
             self._root = None
+
+
+def _web(gateway: Gateway) -> Neighbour | None:
+    """The rpcs on the port of REST, where rs3gw speaks gRPC here."""
+    try:
+        from rs3gw.rpc.servicers import Servicer
+        from rs3gw.rpc.web import Web
+    except ImportError:
+        return None
+    return Web(Servicer(gateway=gateway), max_message_bytes=MESSAGE_BYTES)
 
 
 class ASGI(httpx.BaseTransport):
@@ -141,23 +151,29 @@ class _Exchange:
         self._chunks = chunks
         self._out: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._cut: ConnectionCut | None = None
-        self._ended = False
+        self._is_read = False
+        self._ended = asyncio.Event()
 
     async def run(self, application: Callable[..., Any], scope: dict[str, Any]) -> None:
         try:
             await application(scope, self._receive, self._send)
-            fault: BaseException | None = None if self._ended else httpx.RemoteProtocolError("the answer broke off")
+            fault: BaseException | None = (
+                None if self._ended.is_set() else httpx.RemoteProtocolError("the answer broke off")
+            )
         except BaseException as raised:
             fault = httpx.RemoteProtocolError(f"the application raised {raised!r}")
         self._out.put(self._cut or fault)
 
     async def _receive(self) -> dict[str, Any]:
-        if self._cut is not None or self._ended:
+        if self._is_read:
+            # Who has sent everything says nothing more until it leaves, and here it never leaves early.
+            await self._ended.wait()
+        if self._cut is not None or self._ended.is_set():
             return {"type": "http.disconnect"}
         try:
             chunk = next(self._chunks)
         except StopIteration:
-            self._chunks = iter(())
+            self._is_read = True
             return {"type": "http.request", "body": b"", "more_body": False}
         except ConnectionCut as cut:
             self._cut = cut
@@ -168,7 +184,8 @@ class _Exchange:
         if self._cut is not None:
             raise OSError("the client is gone")
         if message["type"] == "http.response.body":
-            self._ended = not message.get("more_body", False)
+            if not message.get("more_body", False):
+                self._ended.set()
             # What is sent may be a view of a buffer that is used again: it is copied here, as a socket would.
             message = {**message, "body": bytes(message.get("body", b""))}
         self._out.put(message)

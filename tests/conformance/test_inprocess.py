@@ -37,7 +37,7 @@ def place():
     target.stop()
 
 
-@pytest.fixture(scope="module", params=["rest", "grpc"])
+@pytest.fixture(scope="module", params=["rest", "grpc", "connect", "grpcweb"])
 def driver(place, request):
     return plan.make_driver(request.param, place)
 
@@ -118,7 +118,9 @@ def test_the_whole_server_answers_without_a_socket(driver):
 
     world.clean()
 
-    assert driver.perform("HeadBucket", bucket=bucket).refusal.status == driver.expected_status("NoSuchBucket")
+    assert driver.perform("HeadBucket", bucket=bucket).refusal.status == driver.expected_status(
+        "NoSuchBucket", "HeadBucket"
+    )
 
 
 def test_the_broom_sweeps_whatever_a_bucket_holds(driver):
@@ -129,7 +131,9 @@ def test_the_broom_sweeps_whatever_a_bucket_holds(driver):
     world.must("CreateMultipartUpload", bucket=bucket, key="upload")
     remove_bucket(driver, bucket)
 
-    assert driver.perform("HeadBucket", bucket=bucket).refusal.status == driver.expected_status("NoSuchBucket")
+    assert driver.perform("HeadBucket", bucket=bucket).refusal.status == driver.expected_status(
+        "NoSuchBucket", "HeadBucket"
+    )
 
 
 def test_identities_are_who_they_say(driver):
@@ -172,8 +176,9 @@ def test_what_one_protocol_writes_the_other_reads(place):
     assert read["metadata"] == {"note": "grüezi"}
 
 
-def test_a_token_is_as_good_as_a_signature_on_grpc(place):
-    driver = plan.make_driver("grpc", place)
+@pytest.mark.parametrize("name", ["grpc", "connect", "grpcweb"])
+def test_a_token_is_as_good_as_a_signature_for_an_rpc(place, name):
+    driver = plan.make_driver(name, place)
 
     assert driver.as_("owner", bearer=True).perform("ListBuckets").refusal is None
     assert driver.as_("impostor", bearer=True).perform("ListBuckets").refusal.code == "InvalidToken"
@@ -267,6 +272,27 @@ def test_every_row_of_the_suite_can_be_read():
     names = [(row.feature, row.name) for row in wire.rows()]
 
     assert len(set(names)) == len(names)
+
+
+def test_who_has_sent_everything_says_nothing_more_until_its_answer_is_whole(loop):
+    """A server that waits for its client to leave must not hear so while the client waits for it."""
+    seen = []
+
+    async def application(scope, receive, send):
+        while (await receive())["more_body"]:
+            pass
+        leaving = asyncio.ensure_future(receive())
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.sleep(0.01)
+        seen.append(leaving.done())
+        await send({"type": "http.response.body", "body": b"all"})
+        seen.append((await leaving)["type"])
+
+    response = ASGI(application, loop).handle_request(httpx.Request("GET", "http://x/k"))
+
+    assert response.read() == b"all"
+    response.close()
+    assert seen == [False, "http.disconnect"]
 
 
 def test_what_a_server_cannot_have_meant_is_broken(loop):

@@ -1,5 +1,5 @@
 """
-Both protocols answer alike: the same program of operations, put to one gateway over each, is answered the same.
+All protocols answer alike: the same program of operations, put to one gateway over each, is answered the same.
 
 Features say what must be answered; this says that a protocol makes no difference to it, refusals and all.  What
 differs is what HTTP cannot carry: a HEAD and a 304 show a status and no code.
@@ -209,16 +209,17 @@ def play(driver, program, *, upload: bool) -> list[tuple[str, Any]]:
     return found
 
 
+@pytest.mark.parametrize("protocol", ["grpc", "connect", "grpcweb"])
 @pytest.mark.parametrize(
     ("program", "upload"),
     [(BUCKETS, False), (OBJECTS, False), (UPLOADS, True)],
     ids=["buckets", "objects", "uploads"],
 )
-def test_a_protocol_makes_no_difference_to_an_answer(place, program, upload):
+def test_a_protocol_makes_no_difference_to_an_answer(place, program, upload, protocol):
     rest = play(plan.make_driver("rest", place), program, upload=upload)
-    grpc = play(plan.make_driver("grpc", place), program, upload=upload)
+    another = play(plan.make_driver(protocol, place), program, upload=upload)
 
-    for (operation, one), (_, other) in zip(rest, grpc, strict=True):
+    for (operation, one), (_, other) in zip(rest, another, strict=True):
         if isinstance(one, set) and isinstance(other, set):
             assert one & other, operation
         else:
