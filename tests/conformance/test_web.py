@@ -177,7 +177,7 @@ def test_a_refusal_of_grpc_web_stands_in_its_trailers():
     assert (found.code, found.status, found.message) == ("NoSuchKey", "NOT_FOUND", "No such key.")
 
 
-@pytest.mark.parametrize("status", [200 + 4, 400, 403, 410, 500])
+@pytest.mark.parametrize("status", [204, 400, 403, 410, 500])
 def test_the_right_code_with_the_wrong_status_is_a_failure(status):
     world = SimpleNamespace(driver=driver("connect", 404, JSON, b"{}"))
     refused_with(world, heads("connect", 404, JSON, json.dumps(MISSING).encode()), "NoSuchKey")

@@ -32,6 +32,9 @@ import pytest
 import trustme
 from botocore.config import Config
 
+from conformance import plan
+from conformance.drivers import Driver
+from conformance.targets import Keys, Place
 from loadtests.gateway import family, free_port
 from proof.gateway import Gateway
 
@@ -47,6 +50,8 @@ CHUNK = bytes(range(256)) * 4096
 MEMORY_BYTES = 24 * 1024**2
 """How much more a proxy may hold while a stream goes through it, however long the stream is."""
 BUCKET, KEY = "through", "a folder//grün & größer+1"
+ORIGIN = "https://page.example"
+"""Whose pages may ask, as envoy.yaml has it."""
 CUT_OFF = {grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL}
 """How a call ends that a stopping gateway or the proxy before it broke off."""
 LAME_DUCK_SECONDS = 5.0
@@ -99,6 +104,18 @@ class Proxy:
         url = self.s3(signature_version="s3v4").generate_presigned_url(method, Params={"Bucket": BUCKET, "Key": key})
         parts = urlsplit(url)
         return f"{parts.path}?{parts.query}"
+
+    def browser(self, name: str, port: int) -> Driver:
+        """What asks for the rpcs as a page does: ``connect`` or ``grpcweb`` of the conformance suite."""
+        keys = Keys(self.store.access_key, self.store.secret_key)
+        place = Place(
+            url=f"https://localhost:{port}",
+            grpc=f"localhost:{self.grpc_port}",
+            identities={"owner": keys},
+            region=self.store.region,
+            authority=self.authority,
+        )
+        return plan.make_driver(name, place)
 
     def held_bytes(self) -> int:
         return sum(resident(pid) for pid in family(self.pid))
@@ -204,8 +221,9 @@ PROXIES: dict[str, Callable[[Path, dict[str, str]], list[str]]] = {"nginx": ngin
 @contextmanager
 def filled(directory: Path) -> Iterator[tuple[Gateway, Gateway]]:
     """A gateway that has one object, and another over a copy of what the first one had stored."""
-    store = Gateway(directory / "store")
-    copy = Gateway(directory / "copy", settings={"RS3GW_LAME_DUCK_SECONDS": str(LAME_DUCK_SECONDS)})
+    settings = {"RS3GW_CORS_ORIGINS": ORIGIN}
+    store = Gateway(directory / "store", settings=settings)
+    copy = Gateway(directory / "copy", settings={**settings, "RS3GW_LAME_DUCK_SECONDS": str(LAME_DUCK_SECONDS)})
     with store, closing(_direct(store)) as s3:
         s3.create_bucket(Bucket=BUCKET)
         s3.put_object(Bucket=BUCKET, Key=KEY, Body=CHUNK, Metadata={"under_score": "kept"})
@@ -530,3 +548,121 @@ def test_a_gateway_that_is_stopped_costs_no_read_of_a_client_that_balances_and_w
     assert shared
     assert readers.failures == []
     assert before["gRPC"] < gone["gRPC"] < readers.counts["gRPC"]
+
+
+# As browsers ask -----------------------------------------------------------------------------------------------
+
+
+def doors(proxy: Proxy) -> list[tuple[str, int]]:
+    """Where a page can come in: the port of REST, and Envoy's port of gRPC, which translates gRPC-Web."""
+    through = [("connect", proxy.rest_port), ("grpcweb", proxy.rest_port)]
+    return [*through, ("grpcweb", proxy.grpc_port)] if proxy.name == "envoy" else through
+
+
+def test_what_a_browser_asks_for_is_answered_as_without_a_proxy(proxy):
+    for name, port in doors(proxy):
+        with closing(proxy.browser(name, port)) as browser:
+            found = browser.perform("HeadObject", bucket=BUCKET, key=KEY)
+            read = browser.perform("GetObject", bucket=BUCKET, key=KEY)
+            listed = browser.perform("ListObjectsV2", bucket=BUCKET)
+            by_token = browser.as_("owner", bearer=True).perform("HeadBucket", bucket=BUCKET)
+
+        assert (found["content_length"], found["metadata"]) == (len(CHUNK), {"under_score": "kept"})
+        assert read.body == CHUNK
+        assert [entry["key"] for entry in listed["contents"]] == [KEY]
+        assert by_token.refusal is None
+
+
+def test_a_browser_hears_why_it_is_refused(proxy):
+    """Code, status and details arrive through what only passes on and through what translates."""
+    for name, port in doors(proxy):
+        with closing(proxy.browser(name, port)) as browser:
+            for operation in ("HeadObject", "GetObject"):
+                refusal = browser.perform(operation, bucket=BUCKET, key="none").refusal
+
+                assert (refusal.code, refusal.fields) == ("NoSuchKey", {"Key": "none"})
+                assert refusal.status == browser.expected_status("NoSuchKey", operation)
+            stranger = browser.as_("impostor").perform("HeadBucket", bucket=BUCKET).refusal
+
+            assert (stranger.code, stranger.status) == (
+                "SignatureDoesNotMatch",
+                browser.expected_status("SignatureDoesNotMatch", "HeadBucket"),
+            )
+
+
+def test_a_page_is_told_whether_it_may_ask(proxy):
+    """On the port of REST by the gateway, whose setting it is; on Envoy's port of gRPC by Envoy."""
+    for _, port in doors(proxy):
+        with closing(http.client.HTTPSConnection("localhost", port, context=proxy.context, timeout=60)) as connection:
+            allowed, headers = preflight(connection, ORIGIN)
+            _, others = preflight(connection, "https://other.example")
+
+        assert allowed in (200, 204)
+        assert headers["access-control-allow-origin"] == ORIGIN
+        assert "POST" in headers["access-control-allow-methods"]
+        assert {"authorization", "content-type", "x-grpc-web"} <= set(
+            headers["access-control-allow-headers"].replace(" ", "").split(",")
+        )
+        assert "access-control-allow-origin" not in others
+
+
+def preflight(connection: http.client.HTTPConnection, origin: str) -> tuple[int, http.client.HTTPMessage]:
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,x-grpc-web",
+    }
+    connection.request("OPTIONS", "/s3.ObjectService/GetObject", headers=asked)
+    answer = connection.getresponse()
+    answer.read()
+    return answer.status, answer.headers
+
+
+def test_an_answer_that_a_page_may_see_says_so(proxy):
+    body = b"\0\0\0\0\0"
+    for _, port in doors(proxy):
+        with closing(http.client.HTTPSConnection("localhost", port, context=proxy.context, timeout=60)) as connection:
+            headers = {"Origin": ORIGIN, "Content-Type": "application/grpc-web+proto"}
+            connection.request("POST", "/s3.BucketService/ListBuckets", body=body, headers=headers)
+            answer = connection.getresponse()
+            answer.read()
+
+        assert answer.headers["access-control-allow-origin"] == ORIGIN
+        assert "grpc-status" in answer.headers["access-control-expose-headers"]
+
+
+def test_a_download_by_a_browser_is_passed_on_and_not_kept(proxy, capsys):
+    with closing(proxy.channel()) as channel:
+        ObjectServiceStub(channel).PutObject(messages("browser", STREAM_BYTES // len(CHUNK)), timeout=CALL_SECONDS)
+    proxy.copy.stop()
+
+    for name, port in doors(proxy):
+        said = f"{name}, down" if port == proxy.rest_port else f"{name} translated, down"
+        with closing(proxy.browser(name, port)) as browser, judged(proxy, said, capsys):
+            answer = browser.perform("GetObject", bucket=BUCKET, key="browser", sink=lambda chunk: None)
+
+        assert answer.measure.size == STREAM_BYTES
+
+
+def test_the_gateway_hears_of_a_browser_that_leaves(proxy):
+    """A page that is closed in the middle of a download keeps nothing busy behind the proxy."""
+    with closing(proxy.channel()) as channel:
+        ObjectServiceStub(channel).PutObject(messages("left", 64), timeout=CALL_SECONDS)
+    proxy.copy.stop()
+
+    for name, port in doors(proxy):
+        seen = []
+
+        def leave(chunk: bytes, seen: list[bool] = seen) -> None:
+            seen.append(comes_true(lambda: in_flight(proxy.store) == 1))
+            raise Left
+
+        with closing(proxy.browser(name, port)) as browser, pytest.raises(Left):
+            browser.perform("GetObject", bucket=BUCKET, key="left", sink=leave)
+
+        assert seen == [True]
+        assert comes_true(lambda: in_flight(proxy.store) == 0)
+
+
+class Left(Exception):
+    """A page is closed."""
