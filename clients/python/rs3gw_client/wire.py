@@ -328,18 +328,24 @@ class Loop:
     async def read(self, method: Method, request: Any, *, stall_seconds: float) -> AsyncGenerator[Any, None]:
         channel = self._channel
         call = method.on(channel.unary_stream)(request, metadata=self._metadata(method))
+        stall = _Stall(call, stall_seconds)
         try:
             while True:
-                message = await _moving(call.read(), stall_seconds)
+                stall.begin()
+                message = await call.read()
+                stall.end()
                 if message is grpc.aio.EOF:  # type: ignore[attr-defined]  # its stubs forgot it
                     return
                 yield message
-        except TimedOut:
+        except asyncio.CancelledError as fault:
+            if not stall.is_over:
+                raise
             self._leave(channel)
-            raise
+            raise TimedOut(f"nothing moved for {stall_seconds:g} s") from fault
         except grpc.RpcError as fault:
             raise understood(fault) from fault
         finally:
+            stall.close()
             call.cancel()
 
     async def send(self, method: Method, messages: AsyncGenerator[Any, None], *, stall_seconds: float) -> Any:
@@ -383,9 +389,38 @@ class Loop:
         self._pool.shutdown(wait=False)
 
 
-async def _moving(step: Any, seconds: float) -> Any:
-    try:
-        async with asyncio.timeout(seconds):
-            return await step
-    except TimeoutError as fault:
-        raise TimedOut(f"nothing moved for {seconds:g} s") from fault
+class _Stall:
+    """
+    Cancels a call on which nothing moves while somebody waits for it to.
+
+    There is one timer for all of a stream: a deadline around each message took as long as all else that is done for it.
+    """
+
+    __slots__ = ("_call", "_loop", "_seconds", "_since", "_timer", "is_over")
+
+    def __init__(self, call: Any, seconds: float) -> None:
+        self._call, self._seconds = call, seconds
+        self._loop = asyncio.get_running_loop()
+        self._since: float | None = None
+        self._timer = self._loop.call_later(seconds, self._look)
+        self.is_over = False
+        """Whether it is this that cancelled the call."""
+
+    def begin(self) -> None:
+        """Somebody waits from now on."""
+        self._since = self._loop.time()
+
+    def end(self) -> None:
+        """Something moved, and nobody waits."""
+        self._since = None
+
+    def close(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        rest = self._seconds if self._since is None else self._since + self._seconds - self._loop.time()
+        if rest <= 0:
+            self.is_over = True
+            self._call.cancel()
+        else:
+            self._timer = self._loop.call_later(rest, self._look)

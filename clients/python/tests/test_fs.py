@@ -95,6 +95,33 @@ def test_a_file_that_was_written_is_read_as_it_was(fs: RS3GWFileSystem, bucket: 
     assert fs.size(f"{bucket}/file") == size
 
 
+def test_only_what_is_read_in_sequence_is_read_ahead(fs: RS3GWFileSystem, bucket: str) -> None:
+    """A table's reader looks at its end first, and then at pieces here and there."""
+    fs.pipe_file(f"{bucket}/file", DATA)
+    with fs.open(f"{bucket}/file") as source:
+        source.seek(-1000, 2)
+        end = source.read()
+        source.seek(20 * MIB)
+        piece = source.read(MIB)
+        asked = source.cache.total_requested_bytes
+        following = source.read(MIB)
+        asked_ahead = source.cache.total_requested_bytes - asked
+
+    assert (end, piece, following) == (DATA[-1000:], DATA[20 * MIB : 21 * MIB], DATA[21 * MIB : 22 * MIB])
+    assert asked == 1000 + MIB
+    assert asked_ahead == MIB + BLOCK_BYTES
+
+
+def test_a_file_is_read_ahead_from_its_beginning_on(fs: RS3GWFileSystem, bucket: str) -> None:
+    fs.pipe_file(f"{bucket}/file", DATA)
+    with fs.open(f"{bucket}/file") as source:
+        pieces = list(iter(lambda: source.read(MIB), b""))
+        asked = source.cache.total_requested_bytes
+
+    assert b"".join(pieces) == DATA
+    assert asked == len(DATA)
+
+
 def test_a_file_is_not_there_before_it_is_closed(fs: RS3GWFileSystem, bucket: str) -> None:
     file = fs.open(f"{bucket}/file", "wb")
     file.write(DATA)
