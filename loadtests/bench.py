@@ -17,7 +17,7 @@ import click
 from loadtests import limits
 from loadtests.page import Page
 from loadtests.setting import Setting
-from loadtests.suites import compare, end_to_end, operations, reach, scale, serialisation, start
+from loadtests.suites import compare, end_to_end, fsspec, operations, reach, scale, serialisation, start
 from loadtests.surroundings import Watch
 
 SUITES: dict[str, Callable[[Setting], Page]] = {
@@ -25,6 +25,7 @@ SUITES: dict[str, Callable[[Setting], Page]] = {
     "operations": operations.measure,
     "serialisation": serialisation.measure,
     "end-to-end": end_to_end.measure,
+    "fsspec": fsspec.measure,
     "scale": scale.measure,
     "start": start.measure,
 }
@@ -66,6 +67,7 @@ def main(
     operations     every operation by size, protocol and clients
     serialisation  protobuf, XML and JSON
     end-to-end     through unmodified clients
+    fsspec         rs3gw:// beside s3fs, in an environment of their own
     scale          a million keys beside a thousand
     start          from nothing to the first answer
     """
@@ -117,6 +119,7 @@ PAGES = {
     "operations": "each operation by size, protocol and clients: times, rates, CPU, memory, the client's ceiling",
     "serialisation": "protobuf beside XML and JSON: time and bytes",
     "end-to-end": "what users of unmodified clients see: boto3 and Python's gRPC",
+    "fsspec": "files: `rs3gw://` beside s3fs, through fsspec, on one gateway and in turns",
     "scale": "a bucket of a million keys beside one of a thousand",
     "start": "from nothing to the first answer, and what is held at rest",
     "profile": "where the gateway's time goes, by layer (`python -m loadtests.profile`)",
