@@ -128,7 +128,8 @@ class Telemetry:
             "rs3gw_scrub_last_pass_timestamp_seconds",
             "When the last full pass ended; 0 where none has.",
             registry=self.registry,
-            multiprocess_mode="mostrecent",
+            # Of several processes the most recent would be none until one has ended a pass.
+            multiprocess_mode="max",
         )
         self.events_dropped = Counter(
             "rs3gw_events_dropped", "Events that a sink was too slow for.", registry=self.registry

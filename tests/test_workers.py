@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import boto3
+import httpx
 import pytest
 
 WORKERS = 3
@@ -81,8 +82,6 @@ def test_what_one_connection_wrote_every_other_reads(server):
 
 
 def test_the_figures_are_those_of_all_of_them(server):
-    import httpx
-
     _, url = server
     counted = re.compile(r'rs3gw_requests_total\{code="OK",operation="ListBuckets",protocol="rest"\} (\S+)')
 
@@ -100,6 +99,13 @@ def test_the_figures_are_those_of_all_of_them(server):
         time.sleep(0.02)
 
     assert count() - before == 8
+
+
+def test_that_no_pass_of_a_scrub_has_ended_is_told_too(server):
+    """An alert on passes that are missing needs the 0."""
+    _, url = server
+
+    assert "\nrs3gw_scrub_last_pass_timestamp_seconds 0.0\n" in httpx.get(f"{url}/-/metrics", trust_env=False).text
 
 
 def test_a_worker_that_dies_is_replaced_and_the_rest_serve_on(server):
