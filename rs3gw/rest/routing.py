@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from rs3gw.errors import AccessForbidden, MethodNotAllowed, NotImplementedHere
 from rs3gw.operations import OPERATIONS, Operation
@@ -132,7 +132,7 @@ def _is(operation: Operation, request: Request, parameters: Mapping[str, str]) -
 
 
 def _refuse_unknown(operation: Operation, request: Request, parameters: Mapping[str, str]) -> None:
-    declared = DECLARED[operation.name]
+    declared = _declared(operation.name)
     for name, value in parameters.items():
         if name in declared or (name in HARMLESS and value in OPERATIONS) or name.lower().startswith("x-amz-"):
             continue
@@ -149,9 +149,8 @@ def _refuse_unknown(operation: Operation, request: Request, parameters: Mapping[
             raise NotImplementedHere(query=name)
 
 
-DECLARED = {
-    operation.name: frozenset(
-        (*operation.queries, *(field.spec.wire for field in operation.input.spelled() if field.spec.wire))
-    )
-    for operation in OPERATIONS.values()
-}
+@cache
+def _declared(operation: str) -> frozenset[str]:
+    """The names that an operation declares; read off when the first request asks, for a start need not wait for it."""
+    found = OPERATIONS[operation]
+    return frozenset((*found.queries, *(field.spec.wire for field in found.input.spelled() if field.spec.wire)))
