@@ -1,9 +1,10 @@
 """
 What rs3gw has to reach, in one table, beside what others publish.
 
-Times are medians of single requests, one at a time; rates are of 32 connections.  The published claims stand beside
-ours as their authors published them: nobody says on which machine, or how durable.  What is
-missed is said to be missed.
+Times are medians of single requests, one at a time; rates are of 32 connections.  Both are taken in three turns, and
+the best of them counts, with the worst beside it: a virtual machine is not equally fast from one minute to the next.
+The published claims stand beside ours as their authors published them: nobody says on which machine, or how durable.
+What is missed is said to be missed.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ import hashlib
 import os
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 import uvloop
@@ -30,6 +31,7 @@ from loadtests.wire import request, send
 
 MIB = 1024**2
 CONNECTIONS = 32
+TURNS = 3
 BUCKET = "bench"
 
 
@@ -43,6 +45,8 @@ class Row:
     reach: float
     claim: float | None = None
     more_is_better: bool = False
+    worst: float | None = None
+    """What the worst turn came to, where there were several."""
 
     @property
     def is_reached(self) -> bool:
@@ -56,19 +60,34 @@ def measure(setting: Setting) -> Page:
         root = directory / "root"
         asyncio.run(fill(root, {BUCKET: 1000}, prefix="list/"))
         with setting.gateway(root) as gateway:
-            rows += rest_times(setting, gateway, times=times)
-            rows += grpc_times(setting, gateway, times=times)
-            rows += grpc_large_messages(setting, times=times)
-            rows += rest_rates(setting, gateway, count=setting.pick(1000, 30_000))
+            turns = []
+            for turn in range(setting.pick(1, TURNS)):
+                setting.say(f"turn {turn + 1}")
+                turns.append(
+                    [
+                        *rest_times(setting, gateway, times=times),
+                        *grpc_times(setting, gateway, times=times),
+                        *grpc_large_messages(setting, times=times),
+                        *rest_rates(setting, gateway, turn=turn, count=setting.pick(1000, 20_000)),
+                    ]
+                )
+            rows += map(best, zip(*turns, strict=True))
             rows += memory(setting, gateway, size=setting.pick(256 * MIB, 5 * 1024 * MIB))
     rows += scale(setting, keys=setting.pick(20_000, 1_000_000))
     rows += start(setting, times=setting.pick(2, 5))
     return Page(
         title="What has to be reached",
         text="The claims are those that others publish for a gateway of the same kind;"
-        " nobody says on which machine, or how durable.",
+        f" nobody says on which machine, or how durable. Times and rates are of the best of {TURNS} turns, with the"
+        " worst beside it: a virtual machine is not equally fast from one minute to the next.",
         sections=[Section(heading="Reach", table=table(rows, setting.durability))],
     )
+
+
+def best(turns: Sequence[Row]) -> Row:
+    """The best of what the turns came to, with the worst."""
+    ordered = sorted(turns, key=lambda row: row.measured, reverse=turns[0].more_is_better)
+    return replace(ordered[0], worst=ordered[-1].measured)
 
 
 def table(rows: list[Row], durability: str) -> Table:
@@ -77,13 +96,14 @@ def table(rows: list[Row], durability: str) -> Table:
             row.work,
             durability,
             f"{shown(row.measured)} {row.unit}",
+            "" if row.worst is None else f"{shown(row.worst)} {row.unit}",
             f"{'≥' if row.more_is_better else '≤'} {row.reach:,g} {row.unit}",
             "" if row.claim is None else f"{row.claim:g} {row.unit}",
             "reached" if row.is_reached else "MISSED",
         )
         for row in rows
     ]
-    return Table(("work", "durability", "measured", "reach", "published claim", ""), lines)
+    return Table(("work", "durability", "measured", "worst turn", "reach", "published claim", ""), lines)
 
 
 def median_ms(work: Callable[[], object], *, times: int, warm: int = 3) -> float:
@@ -166,11 +186,11 @@ def rest_multipart(gateway: Running, client, part: bytes, *, count: int) -> floa
     return seconds + time.perf_counter() - began
 
 
-def rest_rates(setting: Setting, gateway: Running, *, count: int) -> Iterator[Row]:
+def rest_rates(setting: Setting, gateway: Running, *, turn: int, count: int) -> Iterator[Row]:
     """Small objects over 32 connections."""
     port, body = gateway.rest_port, os.urandom(1024)
     setting.say(f"REST, {CONNECTIONS} connections")
-    puts = [request("PUT", port, f"/{BUCKET}/small/{number:06}", body) for number in range(count)]
+    puts = [request("PUT", port, f"/{BUCKET}/small/{turn}/{number:06}", body) for number in range(count)]
     load = uvloop.run(send(port, puts, connections=CONNECTIONS))
     yield Row(
         work="PUT 1 KiB, 32 connections",
@@ -179,7 +199,7 @@ def rest_rates(setting: Setting, gateway: Running, *, count: int) -> Iterator[Ro
         reach=8000,
         more_is_better=True,
     )
-    gets = [request("GET", port, f"/{BUCKET}/small/{number % count:06}") for number in range(count)]
+    gets = [request("GET", port, f"/{BUCKET}/small/{turn}/{number:06}") for number in range(count)]
     uvloop.run(send(port, gets[: count // 10], connections=CONNECTIONS))
     load = uvloop.run(send(port, gets, connections=CONNECTIONS))
     yield Row(work="GET 1 KiB, 32 connections", measured=load.per_second, unit="/s", reach=12000, more_is_better=True)
