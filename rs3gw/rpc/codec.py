@@ -8,9 +8,10 @@ was heard.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
+from itertools import repeat
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -238,14 +239,15 @@ def _many_out(kind: Any) -> Convert:
 
 def _by_columns(value: Columns[Message], plain: Callable[[Values], dict[str, Any]]) -> list[dict[str, Any]]:
     """Each row as a plain dict, without a message being made of it."""
-    columns, same = dict(value.columns), plain(value.same)
+    columns: dict[str, Iterable[Any]] = dict(value.columns)
     for field in value.kind.spelled():
         if field.type is datetime and field.name in columns:
             columns[field.name] = [
                 {"seconds": stamp // 1000, "nanos": stamp % 1000 * 1_000_000} for stamp in columns[field.name]
             ]
+    columns |= {name: repeat(said, len(value)) for name, said in plain(value.same).items()}
     names = tuple(columns)
-    return [dict(zip(names, row, strict=True), **same) for row in zip(*columns.values(), strict=True)]
+    return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
