@@ -55,7 +55,7 @@ def escape(text: str) -> str:
 
 def iso(moment: datetime) -> str:
     """A time with milliseconds, as S3 has it in XML."""
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    return f"{moment.isoformat(timespec='milliseconds')[:23]}Z"
 
 
 def _isos(stamps: Sequence[int]) -> list[str]:
@@ -71,7 +71,7 @@ _MILLISECOND = tuple(f"{number:03d}Z" for number in range(1000))
 
 @lru_cache(maxsize=4096)
 def _minute(minutes: int) -> str:
-    return f"{datetime.fromtimestamp(minutes * 60, UTC):%Y-%m-%dT%H:%M:}"
+    return f"{datetime.fromtimestamp(minutes * 60, UTC).isoformat(timespec='minutes')[:16]}:"
 
 
 def urlencoded(text: str) -> str:
