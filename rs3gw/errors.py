@@ -22,7 +22,9 @@ from typing import Any, ClassVar, dataclass_transform
 class Grpc(IntEnum):
     """Canonical gRPC status codes, by number, so that nobody needs grpc to name one."""
 
+    OK = 0
     CANCELLED = 1
+    UNKNOWN = 2
     INVALID_ARGUMENT = 3
     DEADLINE_EXCEEDED = 4
     NOT_FOUND = 5
@@ -38,7 +40,15 @@ class Grpc(IntEnum):
     DATA_LOSS = 15
     UNAUTHENTICATED = 16
 
+    @property
+    def spelled(self) -> str:
+        """As Go spells it, which is what dashboards match: NotFound, Canceled, OK."""
+        if self in (Grpc.OK, Grpc.CANCELLED):
+            return "OK" if self is Grpc.OK else "Canceled"
+        return "".join(word.capitalize() for word in self.name.split("_"))
 
+
+OK = Grpc.OK
 CANCELLED = Grpc.CANCELLED
 INVALID_ARGUMENT = Grpc.INVALID_ARGUMENT
 DEADLINE_EXCEEDED = Grpc.DEADLINE_EXCEEDED

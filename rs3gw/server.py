@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import ctypes
 import dataclasses
+import functools
 import gc
 import signal
 import socket
@@ -21,6 +22,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -214,6 +216,9 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
         tracing = tracer(settings)
         trace = None if tracing is None else tracing.begin
         rest_socket = listen(settings.bind_addr, is_shared=share is not None)
+        rpc_socket = None
+        if settings.grpc_enabled:
+            rpc_socket = listen(settings.grpc_addr, is_shared=share is not None, variable="RS3GW_GRPC_PORT")
         telemetry = Telemetry(log_requests=settings.log_requests, is_shared=share is not None)
         store = open_store(settings, share, telemetry)
         try:
@@ -233,11 +238,13 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
             )
             inside = Inside(telemetry, store)
             rest = rest_listener(settings, gateway, inside, telemetry, trace)
-            telemetry.watch_connections("rest", lambda: len(rest.connections))
+            telemetry.watch_connections("rest", functools.partial(len, rest.connections))
             await rest.start(rest_socket)
             rpc = None
-            if settings.grpc_enabled:
-                rpc = await rpc_server(settings, gateway, telemetry, trace, is_shared=share is not None)
+            if rpc_socket is not None:
+                rpc = rpc_server(settings, gateway, telemetry, trace)
+                await rpc.start(rpc_socket)
+                telemetry.watch_connections("grpc", functools.partial(len, rpc.connections))
             inside.is_serving = True
             if share is None:
                 click.echo(banner(settings, rest_socket.getsockname()[1], rpc.port if rpc else None, keys))
@@ -351,20 +358,32 @@ def rest_listener(
     )
     tls = None
     if settings.tls_cert is not None and settings.tls_key is not None:
-        try:
-            tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-            tls.load_cert_chain(settings.tls_cert, settings.tls_key)
-        except (ssl.SSLError, OSError) as fault:
-            raise SettingsError(f"RS3GW_TLS_CERT and RS3GW_TLS_KEY: {fault}.") from fault
-        if settings.tls_client_ca is not None:
-            try:
-                tls.load_verify_locations(settings.tls_client_ca)
-            except (ssl.SSLError, OSError) as fault:
-                raise SettingsError(f"RS3GW_TLS_CLIENT_CA: {fault}.") from fault
-            tls.verify_mode = ssl.CERT_REQUIRED
-        tls.minimum_version = ssl.TLSVersion.TLSv1_2
-        tls.set_alpn_protocols(["http/1.1"])
+        tls = tls_context("RS3GW_TLS", settings.tls_cert, settings.tls_key, settings.tls_client_ca, speaks="http/1.1")
     return Listener(application, bounds, tls=tls)
+
+
+def tls_context(
+    names: str, certificate: Path, key: Path, client_authority: Path | None, *, speaks: str
+) -> ssl.SSLContext:
+    """
+    TLS with a certificate chain and its key, PEM, and with who must have signed the certificates of clients, if any.
+
+    Raises SettingsError, which names the variables.
+    """
+    try:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate, key)
+    except (ssl.SSLError, OSError) as fault:
+        raise SettingsError(f"{names}_CERT and {names}_KEY: {fault}.") from fault
+    if client_authority is not None:
+        try:
+            tls.load_verify_locations(client_authority)
+        except (ssl.SSLError, OSError) as fault:
+            raise SettingsError(f"{names}_CLIENT_CA: {fault}.") from fault
+        tls.verify_mode = ssl.CERT_REQUIRED
+    tls.minimum_version = ssl.TLSVersion.TLSv1_2
+    tls.set_alpn_protocols([speaks])
+    return tls
 
 
 def web(settings: Settings, gateway: Gateway, trace: spans.Begin | None) -> Web:
@@ -381,40 +400,34 @@ def web(settings: Settings, gateway: Gateway, trace: spans.Begin | None) -> Web:
     return Web(servicer, max_message_bytes=settings.grpc_max_message_size, trace=trace)
 
 
-async def rpc_server(
-    settings: Settings, gateway: Gateway, telemetry: Telemetry, trace: spans.Begin | None, *, is_shared: bool
-) -> RpcServer:
+def rpc_server(settings: Settings, gateway: Gateway, telemetry: Telemetry, trace: spans.Begin | None) -> RpcServer:
     """
-    The gRPC listener, started.  grpc is imported here: a server of REST alone starts without it.
+    The gRPC listener, not started.  Imported here: a server of REST alone starts without protobuf.
 
     Raises SettingsError.
     """
-    from rs3gw.rpc.server import Server, TLSFiles
+    from rs3gw.rpc.http2 import Bounds
+    from rs3gw.rpc.server import Server
 
+    bounds = Bounds(
+        connections=settings.max_connections,
+        header_seconds=settings.header_seconds,
+        idle_seconds=settings.body_idle_seconds,
+        idle_bytes=settings.body_idle_bytes,
+    )
     tls = None
     if settings.grpc_tls_cert is not None and settings.grpc_tls_key is not None:
-        tls = TLSFiles(
-            certificate=settings.grpc_tls_cert, key=settings.grpc_tls_key, client_authority=settings.grpc_tls_client_ca
-        )
-    server = Server(
+        certificate, key = settings.grpc_tls_cert, settings.grpc_tls_key
+        tls = tls_context("RS3GW_GRPC_TLS", certificate, key, settings.grpc_tls_client_ca, speaks="h2")
+    return Server(
         gateway,
-        address=str(settings.grpc_addr),
+        bounds=bounds,
         tls=tls,
         max_message_bytes=settings.grpc_max_message_size,
         chunk_bytes=settings.grpc_chunk_size,
-        idle_seconds=settings.body_idle_seconds,
-        idle_bytes=settings.body_idle_bytes,
-        header_seconds=settings.header_seconds,
-        max_connections=settings.max_connections,
-        shares_port=is_shared,
         watch=telemetry.watch,
         trace=trace,
     )
-    try:
-        await server.start()
-    except (OSError, RuntimeError) as fault:
-        raise SettingsError(f"RS3GW_GRPC_PORT={settings.grpc_port}: {fault}.") from fault
-    return server
 
 
 class Inside:

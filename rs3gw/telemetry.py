@@ -180,7 +180,7 @@ class Telemetry:
         )
         self.log_all = log_requests == "all"
         self.log_failures = log_requests != "none"
-        self._connections: tuple[Gauge, Callable[[], int]] | None = None
+        self._connections: list[tuple[Gauge, Callable[[], int]]] = []
         self._levels: dict[str, _Level] = {}
         self._series: dict[tuple[str, str], _Series] = {}
         self._answers: dict[tuple[str, str, int, bool], _Answers] = {}
@@ -203,7 +203,7 @@ class Telemetry:
 
     def watch_connections(self, protocol: str, count: Callable[[], int]) -> None:
         """Ask this for how many connections a protocol has."""
-        self._connections = self.connections.labels(protocol), count
+        self._connections.append((self.connections.labels(protocol), count))
 
     def pour_often(self) -> None:
         """Let the other processes see what happens in this one; called on its loop, once."""
@@ -212,8 +212,7 @@ class Telemetry:
 
     def pour(self) -> None:
         """Bring what Prometheus is told up to date."""
-        if self._connections is not None:
-            gauge, count = self._connections
+        for gauge, count in self._connections:
             gauge.set(count())
         waiting: list[_Level | _Series | _Answers] = []
         waiting += self._levels.values()

@@ -114,8 +114,8 @@ class LocalGateway:
     async def _start_rpc(self) -> Server:
         from rs3gw.rpc.server import Server
 
-        server = Server(self._gateway, address="127.0.0.1:0")
-        await server.start()
+        server = Server(self._gateway)
+        await server.start(socket.create_server(("127.0.0.1", 0)))
         return server
 
     def environment(self) -> dict[str, str]:

@@ -13,9 +13,8 @@ import asyncio
 import logging
 import socket
 import ssl
-import types
 from collections import deque
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
@@ -24,6 +23,7 @@ from typing import Any, Final, Protocol
 
 import httptools
 
+from rs3gw import stepping
 from rs3gw.errors import InvalidRequest, InvalidURI, RequestHeaderSectionTooLarge, RequestTimeout, S3Error, SlowDown
 from rs3gw.rest import faults
 from rs3gw.rest.messages import Event, Receive, Request, Send, pairs
@@ -416,17 +416,16 @@ class Connection(asyncio.Protocol):
             exchange.request, exchange.receive, exchange.send
         )
         if exchange.is_complete:
-            # Everything is there, and most answers never wait: they are made here and now, without a task.
             try:
-                waits_for = answering.send(None)
-            except StopIteration:
-                self._ended(exchange, None)
-                return
+                task = stepping.begin(answering, self._loop)
             except Exception as fault:
                 self._ended(exchange, fault)
                 return
-            answering = _resumed(answering, waits_for)
-        task = self._loop.create_task(answering)
+            if task is None:
+                self._ended(exchange, None)
+                return
+        else:
+            task = self._loop.create_task(answering)
         self.listener.tasks.add(task)
         task.add_done_callback(lambda done: self._task_ended(exchange, done))
 
@@ -664,29 +663,6 @@ class Exchange:
             pieces.append(b"\r\nconnection: close")
         pieces.append(b"\r\n\r\n")
         return b"".join(pieces)
-
-
-async def _resumed(answering: Coroutine[Any, Any, None], waits_for: Any) -> None:
-    """Go on with a coroutine that has been run to where it first waits."""
-    # A coroutine around the steps, because from Python 3.12 on a task takes nothing else.
-    await _steps(answering, waits_for)
-
-
-@types.coroutine
-def _steps(answering: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
-    while True:
-        try:
-            sent = yield waits_for
-        except BaseException as fault:
-            try:
-                waits_for = answering.throw(fault)
-            except StopIteration:
-                return
-        else:
-            try:
-                waits_for = answering.send(sent)
-            except StopIteration:
-                return
 
 
 @lru_cache(maxsize=1024)

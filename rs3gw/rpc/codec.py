@@ -27,7 +27,7 @@ STREAM_FIELDS = frozenset(("data", "chunk_index", "is_last_chunk"))
 """What a message of an upload holds besides the fields of its operation."""
 
 
-def parse(kind: type[Proto], wire: bytes) -> Proto:
+def parse(kind: type[Proto], wire: Buffer) -> Proto:
     """
     A message from its bytes.
 
@@ -35,14 +35,14 @@ def parse(kind: type[Proto], wire: bytes) -> Proto:
     """
     message = kind()
     try:
-        message.ParseFromString(wire)
+        message.ParseFromString(wire)  # type: ignore[arg-type]  # it takes views too
     except DecodeError as fault:
         raise InvalidRequest(message=f"The bytes of the request are no {kind.DESCRIPTOR.name}.") from fault
     refuse_unknown(message)
     return message
 
 
-def parse_chunk(kind: type[Proto], wire: bytes) -> tuple[Any, Buffer]:
+def parse_chunk(kind: type[Proto], wire: Buffer) -> tuple[Any, Buffer]:
     """
     A message of an upload without its data, and the data: as a view of the bytes that came, where it comes first.
 

@@ -7,7 +7,6 @@ INTERNAL is kept for our own faults; what a client sent wrong is never one.
 
 from __future__ import annotations
 
-import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
@@ -21,19 +20,12 @@ DETAILS = "grpc-status-details-bin"
 MAX_FIELD_BYTES, MAX_SENTENCE_BYTES = 1024, 512
 """The most of a field, and of the sentence: clients take 8 KiB of trailing metadata, and drop a call for more."""
 
-CODES = {code.value[0]: code for code in grpc.StatusCode}
-
 Trailing = tuple[tuple[str, bytes], ...]
 
 
 def known(fault: Exception) -> S3Error:
     """What a client may hear of a fault: an S3Error as it is, of anything else that it was ours."""
     return fault if isinstance(fault, S3Error) else InternalError()
-
-
-def code(fault: S3Error) -> grpc.StatusCode:
-    """Its status code."""
-    return CODES[int(fault.grpc)]
 
 
 def sentence(fault: S3Error) -> str:

@@ -2,8 +2,7 @@
 grpc.health.v1: what balancers and probes ask, and watch.
 
 Everything is served until the server leaves, and then nothing is: that is one event, and each watcher waits for it
-alone.  grpc's own servicer for asyncio holds a lock while it tells a watcher, so that one who takes nothing keeps the
-news from all others, and from the server that wants to stop.
+alone, so that one who takes nothing keeps the news from nobody.
 """
 
 from __future__ import annotations
@@ -11,19 +10,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-import grpc
-from grpc_health.v1 import health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-Context = grpc.aio.ServicerContext[HealthCheckRequest, HealthCheckResponse]
+from rs3gw.errors import NOT_FOUND, UNAVAILABLE, InvalidRequest
+from rs3gw.rpc import codec
+from rs3gw.rpc.calls import Call, Ended
+
+SERVICE: str = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 
-class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # what protoc wrote has no types
+class Health:
     """The health of services, all of them together: ``""`` is the server as a whole."""
 
     def __init__(self, services: Collection[str]) -> None:
         self._services = frozenset(("", *services))
         self._leaving, self._ended = asyncio.Event(), asyncio.Event()
+        self.methods = {f"/{SERVICE}/Check": self.check, f"/{SERVICE}/Watch": self.watch}
 
     def leave(self) -> None:
         """Nothing is served any more, for who asks and for who watches."""
@@ -34,24 +37,33 @@ class Health(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # what prot
         self._leaving.set()
         self._ended.set()
 
-    async def Check(self, request: HealthCheckRequest, context: Context) -> HealthCheckResponse:
-        if request.service not in self._services:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"There is no service {request.service!r} here.")
-        return self._told(request)
+    async def check(self, call: Call) -> None:
+        service = await _asked(call)
+        if service not in self._services:
+            raise Ended(NOT_FOUND, f"There is no service {service!r} here.")
+        await self._tell(call, service)
 
-    async def Watch(self, request: HealthCheckRequest, context: Context) -> None:
+    async def watch(self, call: Call) -> None:
         """The status, and the other one when it changes; that of a service that is not here never does."""
-        told = self._told(request)
-        await context.write(told)
-        if told.status == HealthCheckResponse.SERVING:
+        service = await _asked(call)
+        told = await self._tell(call, service)
+        if told == HealthCheckResponse.SERVING:
             await self._leaving.wait()
-            await context.write(self._told(request))
+            await self._tell(call, service)
         await self._ended.wait()
-        await context.abort(grpc.StatusCode.UNAVAILABLE, "The server stops.")
+        raise Ended(UNAVAILABLE, "The server stops.")
 
-    def _told(self, request: HealthCheckRequest) -> HealthCheckResponse:
-        if request.service not in self._services:
-            return HealthCheckResponse(status=HealthCheckResponse.SERVICE_UNKNOWN)
-        return HealthCheckResponse(
-            status=HealthCheckResponse.NOT_SERVING if self._leaving.is_set() else HealthCheckResponse.SERVING
-        )
+    async def _tell(self, call: Call, service: str) -> int:
+        status: int = HealthCheckResponse.SERVICE_UNKNOWN
+        if service in self._services:
+            status = HealthCheckResponse.NOT_SERVING if self._leaving.is_set() else HealthCheckResponse.SERVING
+        await call.write(HealthCheckResponse(status=status).SerializeToString())
+        return status
+
+
+async def _asked(call: Call) -> str:
+    wire = await call.read()
+    if wire is None:
+        raise InvalidRequest(message="A call has a message: the one that says what is asked for.")
+    service: str = codec.parse(HealthCheckRequest, wire).service  # type: ignore[attr-defined]
+    return service

@@ -8,7 +8,7 @@ on the gateway's loop while its thread waits, so what is tested in process is wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 import grpc
@@ -17,8 +17,11 @@ from google.protobuf.message import Message as Proto
 
 from rs3gw.errors import S3Error
 from rs3gw.gateway import Gateway
+from rs3gw.operations.body import Buffer
 from rs3gw.rpc import faults
 from rs3gw.rpc.servicers import RPCS, SERVICES, Rpc, Servicer
+
+CODES = {code.value[0]: code for code in grpc.StatusCode}
 
 
 class Refused(Exception):
@@ -32,7 +35,7 @@ class Refused(Exception):
 class SyncCall:
     """A call of grpc_testing as the servicers see it."""
 
-    def __init__(self, context: Any, asked: Proto | None = None) -> None:
+    def __init__(self, context: Any, asked: Iterator[Proto]) -> None:
         self._context = context
         self._asked = asked
         self.written: list[bytes] = []
@@ -49,10 +52,16 @@ class SyncCall:
         self._context.send_initial_metadata(tuple(metadata))
 
     async def read(self) -> bytes | None:
-        return None if self._asked is None else self._asked.SerializeToString()
+        # In a thread, because the next one may be long in coming.
+        try:
+            message: Any = await asyncio.to_thread(next, self._asked, None)
+        except grpc.RpcError:
+            # What grpc_testing raises where the client cancelled; the real server cancels the coroutine.
+            raise asyncio.CancelledError from None
+        return None if message is None else message.SerializeToString()
 
-    async def write(self, wire: bytes) -> None:
-        self.written.append(wire)
+    async def write(self, head: bytes, data: Buffer = b"") -> None:
+        self.written.append(head + data)
 
     async def refuse(self, fault: S3Error) -> NoReturn:
         raise Refused(fault)
@@ -84,43 +93,20 @@ def _method(servicer: Servicer, rpc: Rpc, loop: asyncio.AbstractEventLoop) -> Ca
         except Refused as refused:
             fault = refused.fault
             context.set_trailing_metadata(faults.trailing(fault))
-            context.set_code(faults.code(fault))
+            context.set_code(CODES[fault.grpc])
             context.set_details(faults.sentence(fault))
             return None
 
+    def answers(serve: Any, requests: Iterator[Proto], context: Any) -> list[Any]:
+        call = SyncCall(context, requests)
+        run(serve(rpc, call), context)
+        return [rpc.response.FromString(wire) for wire in call.written]
+
+    def one(found: list[Any]) -> Any:
+        return found[0] if found else rpc.response()
+
     if rpc.descriptor.client_streaming:
-
-        def upload(requests: Iterator[Proto], context: Any) -> Any:
-            call = SyncCall(context)
-            answer = run(servicer.upload(rpc, _wires(requests, call), call), context)
-            return rpc.response.FromString(answer or b"")
-
-        return upload
+        return lambda requests, context: one(answers(servicer.upload, requests, context))
     if rpc.descriptor.server_streaming:
-
-        def download(request: Proto, context: Any) -> Iterator[Proto]:
-            call = SyncCall(context, request)
-            run(servicer.download(rpc, call), context)
-            yield from map(rpc.response.FromString, call.written)
-
-        return download
-
-    def unary(request: Proto, context: Any) -> Any:
-        answer = run(servicer.unary(rpc, SyncCall(context, request)), context)
-        return rpc.response.FromString(answer or b"")
-
-    return unary
-
-
-async def _wires(requests: Iterator[Proto], call: SyncCall) -> AsyncIterator[bytes]:
-    """The messages of a synchronous stream, taken in a thread because the next one may be long in coming."""
-    end = object()
-    while True:
-        try:
-            message: Any = await asyncio.to_thread(next, requests, end)
-        except grpc.RpcError:
-            # What grpc_testing raises where the client cancelled; the real server cancels the coroutine.
-            raise asyncio.CancelledError from None
-        if message is end:
-            return
-        yield message.SerializeToString()
+        return lambda request, context: iter(answers(servicer.download, iter((request,)), context))
+    return lambda request, context: one(answers(servicer.unary, iter((request,)), context))

@@ -3,7 +3,7 @@ The servicers of all three services, built from their descriptors: no method is 
 
 An rpc is an operation of the same name (``Operation.rpc``).  One coroutine serves the unary ones, one the uploads,
 one the downloads; each is ``gateway.perform`` between two translations.  They speak to an Exchange, of which there
-are two: a call of grpc.aio, and the synchronous one of ``inprocess``.
+are three: a call of gRPC (``calls``), one of Connect or gRPC-Web (``web``), and the synchronous one of ``inprocess``.
 """
 
 from __future__ import annotations
@@ -81,16 +81,21 @@ class Exchange(Protocol):
     def peer(self) -> str: ...
 
     async def begin(self, metadata: Sequence[tuple[str, str]]) -> None:
-        """Send the initial metadata.  Raises CancelledError where the client is gone."""
+        """Say the initial metadata, which goes out before anything else.  Raises CancelledError: the client is gone."""
 
-    async def read(self) -> bytes | None:
-        """The one message of a call whose client sends one, or None where the client sent none."""
-
-    async def write(self, wire: bytes) -> None:
+    async def read(self) -> Buffer | None:
         """
-        Send one message of a stream, by its bytes, waiting while the client is slow.
+        The next message of the client, or None after its last.
 
-        Raises CancelledError where the client is gone, or takes nothing for too long.
+        Raises RequestTimeout where it is not there, whole, after ``idle_seconds``; CancelledError where the client is
+        gone; S3Error where it is no message.
+        """
+
+    async def write(self, head: bytes, data: Buffer = b"") -> None:
+        """
+        Send one message, which is ``head`` and then ``data``, waiting while the client is slow.
+
+        Raises CancelledError where the client is gone, or takes too little for too long.
         """
 
     async def refuse(self, fault: S3Error) -> NoReturn:
@@ -107,57 +112,48 @@ class Servicer:
     is_secure: bool = False
     strangers: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(ANONYMOUS_ARRIVALS))
 
-    async def unary(self, rpc: Rpc, exchange: Exchange) -> bytes:
-        """A message in, a message out; both in bytes."""
-        request_id = await self._begin(exchange)
+    async def unary(self, rpc: Rpc, exchange: Exchange) -> None:
+        """A message in, a message out."""
+        request_id = self._request_id()
+        await exchange.begin(((REQUEST_ID, request_id),))
         try:
             shown = evidence.gather(rpc.path, exchange.metadata(), exchange.peer(), secure=self.is_secure)
 
             async def read(identity: Identity) -> Message:
-                wire = await self._arrival(identity, exchange.read)
-                if wire is None:
-                    raise InvalidRequest(message="A call has a message: the one that says what is asked for.")
-                return rpc.operation.input.of(codec.read(rpc.operation.input, codec.parse(rpc.request, wire)))
+                return await self._asked(rpc, identity, exchange)
 
             async with self.gateway.perform(rpc.operation, shown, read, request_id=request_id) as output:
-                return codec.write(output, rpc.response.DESCRIPTOR)
+                await exchange.write(codec.write(output, rpc.response.DESCRIPTOR))
         except Exception as fault:  # whatever it is, a client hears of it what it may
             await self._refuse(fault, exchange, request_id)
 
-    async def upload(self, rpc: Rpc, wires: AsyncIterator[bytes], exchange: Exchange) -> bytes:
-        """
-        A stream of messages in, a message out.
-
-        The initial metadata waits for the end of the stream, because sending it tells whether anybody is there.
-        """
+    async def upload(self, rpc: Rpc, exchange: Exchange) -> None:
+        """A stream of messages in, a message out."""
         request_id = self._request_id()
-        opening = Opening(exchange, request_id)
+        await exchange.begin(((REQUEST_ID, request_id),))
         try:
             shown = evidence.gather(rpc.path, exchange.metadata(), exchange.peer(), secure=self.is_secure)
 
             async def read(identity: Identity) -> Message:
-                body = Upload(rpc.request, wires, opening, self.idle_seconds)
+                body = Upload(rpc.request, exchange)
                 values = codec.read(rpc.operation.input, await self._arrival(identity, body.first))
                 values["body"] = body
                 return rpc.operation.input.of(values)
 
             async with self.gateway.perform(rpc.operation, shown, read, request_id=request_id) as output:
-                return codec.write(output, rpc.response.DESCRIPTOR)
+                await exchange.write(codec.write(output, rpc.response.DESCRIPTOR))
         except Exception as fault:  # whatever it is, a client hears of it what it may
-            await opening.begin()
             await self._refuse(fault, exchange, request_id)
 
     async def download(self, rpc: Rpc, exchange: Exchange) -> None:
         """A message in, a stream of messages out: what is known in the first, bytes in all of them."""
-        request_id = await self._begin(exchange)
+        request_id = self._request_id()
+        await exchange.begin(((REQUEST_ID, request_id),))
         try:
             shown = evidence.gather(rpc.path, exchange.metadata(), exchange.peer(), secure=self.is_secure)
 
             async def read(identity: Identity) -> Message:
-                wire = await self._arrival(identity, exchange.read)
-                if wire is None:
-                    raise InvalidRequest(message="A call has a message: the one that says what is asked for.")
-                return rpc.operation.input.of(codec.read(rpc.operation.input, codec.parse(rpc.request, wire)))
+                return await self._asked(rpc, identity, exchange)
 
             async with self.gateway.perform(rpc.operation, shown, read, request_id=request_id) as output:
                 known = codec.write(output, rpc.response.DESCRIPTOR)
@@ -166,39 +162,42 @@ class Servicer:
                     view = memoryview(chunk)
                     for at in range(0, len(view), self.chunk_bytes):
                         piece = view[at : at + self.chunk_bytes]
-                        await exchange.write(
-                            b"".join((known, codec.prefix(rpc.response.DESCRIPTOR, len(piece)), piece))
-                        )
+                        await exchange.write(known + codec.prefix(rpc.response.DESCRIPTOR, len(piece)), piece)
                         known, is_begun = b"", True
                 if not is_begun:
                     await exchange.write(known)
         except Exception as fault:  # whatever it is, a client hears of it what it may
             await self._refuse(fault, exchange, request_id)
 
+    async def _asked(self, rpc: Rpc, identity: Identity, exchange: Exchange) -> Message:
+        """The Input of a call of one message."""
+        wire = await self._arrival(identity, exchange.read)
+        if wire is None:
+            raise InvalidRequest(message="A call has a message: the one that says what is asked for.")
+        return rpc.operation.input.of(codec.read(rpc.operation.input, codec.parse(rpc.request, wire)))
+
     async def _arrival(self, identity: Identity, first: Callable[[], Awaitable[T]]) -> T:
         """
-        The first message of a caller who is known, in the time that there is for it.
+        The first message of a call.
 
-        grpc holds a message until it is whole, and a stranger's may be as large as anybody's: few of them arrive at
-        once.  Raises RequestTimeout.
+        A message is held until it is whole, and a stranger's may be as large as anybody's: few of them arrive at once,
+        and the others wait as long as for a message.  Raises RequestTimeout.
         """
+        if not identity.is_anonymous:
+            return await first()
+        # A task of its own, for there may be none, and only a task can be given a time.
+        return await asyncio.ensure_future(self._arrival_of_stranger(first))
+
+    async def _arrival_of_stranger(self, first: Callable[[], Awaitable[T]]) -> T:
         try:
-            async with asyncio.timeout(self.idle_seconds):
-                if not identity.is_anonymous:
-                    return await first()
-                async with self.strangers:
-                    return await first()
+            async with asyncio.timeout(self.idle_seconds), self.strangers:
+                return await first()
         except TimeoutError as fault:
             raise RequestTimeout() from fault
 
     def _request_id(self) -> str:
         request_id = self.gateway.entropy.token(8).hex().upper()
         spans.answer(request_id)
-        return request_id
-
-    async def _begin(self, exchange: Exchange) -> str:
-        request_id = self._request_id()
-        await exchange.begin(((REQUEST_ID, request_id),))
         return request_id
 
     async def _refuse(self, fault: Exception, exchange: Exchange, request_id: str) -> NoReturn:
@@ -208,41 +207,25 @@ class Servicer:
         await exchange.refuse(known)
 
 
-class Opening:
-    """The initial metadata of a call, sent once, whoever asks for it first."""
-
-    __slots__ = ("_exchange", "_is_sent", "_request_id")
-
-    def __init__(self, exchange: Exchange, request_id: str) -> None:
-        self._exchange, self._request_id, self._is_sent = exchange, request_id, False
-
-    async def begin(self) -> None:
-        """Send it, if it is not sent.  Raises CancelledError where nobody is there to take it."""
-        if not self._is_sent:
-            self._is_sent = True
-            await self._exchange.begin(((REQUEST_ID, self._request_id),))
-
-
 class Upload(Body):
     """
     The bytes of an upload, message after message.
 
     The first message speaks for the whole.  What a later one repeats must agree; chunk_index, where it is sent,
-    counts up by one; nothing follows is_last_chunk.  A stream that is closed without it is whole.
+    counts up by one; nothing follows is_last_chunk.  A stream that is closed without it is whole; one that is reset
+    ends the call that reads it.
     """
 
-    def __init__(self, kind: type[Proto], wires: AsyncIterator[bytes], opening: Opening, idle_seconds: float) -> None:
+    def __init__(self, kind: type[Proto], exchange: Exchange) -> None:
         self._kind = kind
-        self._wires = aiter(wires)
-        self._opening = opening
-        self._idle_seconds = idle_seconds
+        self._exchange = exchange
         self._first: Any = None
         self._index: int | None = None
         self._is_last = False
 
     async def first(self) -> Proto:
         """The message that speaks for the whole.  Raises InvalidRequest for a stream without one."""
-        wire = await self._next()
+        wire = await self._exchange.read()
         if wire is None:
             raise InvalidRequest(message="An upload has at least one message: the one that says what it is.")
         self._first = codec.parse(self._kind, wire)
@@ -254,7 +237,7 @@ class Upload(Body):
         if self._first.data:
             yield self._first.data
             self._first.ClearField("data")
-        while (wire := await self._next()) is not None:
+        while (wire := await self._exchange.read()) is not None:
             if self._is_last:
                 raise InvalidRequest(message="A message follows the one with is_last_chunk.")
             message, data = codec.parse_chunk(self._kind, wire)
@@ -262,16 +245,6 @@ class Upload(Body):
             self._note(message)
             if data:
                 yield data
-        # A stream that was closed and one that was reset end alike, and the news of a reset may come at any time
-        # later.  But on a stream that was reset nothing can be sent: that tells them apart.
-        await self._opening.begin()
-
-    async def _next(self) -> bytes | None:
-        try:
-            async with asyncio.timeout(self._idle_seconds):
-                return await anext(self._wires, None)
-        except TimeoutError as fault:
-            raise RequestTimeout() from fault
 
     def _note(self, message: Any) -> None:
         self._is_last = message.is_last_chunk

@@ -24,14 +24,24 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol
 from urllib.parse import quote
 
-import grpc
 from google.protobuf import json_format
 from google.protobuf.message import Message as Proto
 from google.rpc.status_pb2 import Status
 
 from rs3gw import spans
-from rs3gw.errors import EntityTooLarge, IncompleteBody, InvalidRequest, S3Error
-from rs3gw.rpc import faults
+from rs3gw.errors import (
+    CANCELLED,
+    DEADLINE_EXCEEDED,
+    UNIMPLEMENTED,
+    EntityTooLarge,
+    Grpc,
+    IncompleteBody,
+    InvalidRequest,
+    RequestTimeout,
+    S3Error,
+)
+from rs3gw.operations.body import Buffer
+from rs3gw.rpc import calls, faults
 from rs3gw.rpc.servicers import RPCS, Rpc, Servicer
 
 Event = MutableMapping[str, Any]
@@ -63,8 +73,6 @@ HTTP_OF: Final = {
     "unauthenticated": 401,
 }
 """The status of an error of Connect, as its protocol has them."""
-
-UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
 class Asked(Protocol):
@@ -113,14 +121,14 @@ FORMS: Final = {
 class Outcome:
     """How a call ended that did not end well."""
 
-    code: grpc.StatusCode
+    code: Grpc
     message: str
     details: bytes = b""
     """A google.rpc.Status, in bytes."""
 
     @property
     def connect_code(self) -> str:
-        return "canceled" if self.code is grpc.StatusCode.CANCELLED else self.code.name.lower()
+        return "canceled" if self.code is CANCELLED else self.code.name.lower()
 
     def as_json(self) -> dict[str, Any]:
         """As Connect writes it."""
@@ -145,7 +153,7 @@ class Refused(Exception):
 
 
 def outcome_of(fault: S3Error) -> Outcome:
-    return Outcome(faults.code(fault), faults.sentence(fault), dict(faults.trailing(fault)).get(faults.DETAILS, b""))
+    return Outcome(fault.grpc, faults.sentence(fault), dict(faults.trailing(fault)).get(faults.DETAILS, b""))
 
 
 class Web:
@@ -171,7 +179,7 @@ class Web:
             await _plain(send, 415, [(b"accept-post", accepted.encode())], f"It is one of {accepted}.\n".encode())
             return
         # A task, for a listener may begin an answer outside of one, and only a task can be given a time.
-        exchange = Exchange(request, rpc, form, receive, send, self._most)
+        exchange = Exchange(request, rpc, form, receive, send, self._most, self._servicer.idle_seconds)
         if self._trace is None:
             await asyncio.ensure_future(self._answer(rpc, exchange, request))
         else:
@@ -207,7 +215,7 @@ class Web:
             async with asyncio.timeout(seconds):
                 await self._call(rpc, exchange)
         except TimeoutError:
-            await exchange.end(Outcome(grpc.StatusCode.DEADLINE_EXCEEDED, "Deadline Exceeded"))
+            await exchange.end(Outcome(DEADLINE_EXCEEDED, "Deadline Exceeded"))
         except Refused as refused:
             await exchange.end(refused.outcome)
         except S3Error as fault:
@@ -220,25 +228,27 @@ class Web:
         described = rpc.descriptor
         if described.client_streaming:
             sentence = f"{described.name} is a stream of requests: store with PUT and a presigned URL, or over gRPC."
-            raise Refused(Outcome(grpc.StatusCode.UNIMPLEMENTED, sentence))
+            raise Refused(Outcome(UNIMPLEMENTED, sentence))
         if described.server_streaming:
             await self._servicer.download(rpc, exchange)
         else:
-            await exchange.write(await self._servicer.unary(rpc, exchange))
+            await self._servicer.unary(rpc, exchange)
         await exchange.end(None)
 
 
 class Exchange:
     """One call as the servicers see it, in the envelope of its form."""
 
-    def __init__(self, request: Asked, rpc: Rpc, form: Form, receive: Receive, send: Send, most: int) -> None:
+    def __init__(
+        self, request: Asked, rpc: Rpc, form: Form, receive: Receive, send: Send, most: int, idle_seconds: float
+    ) -> None:
         self._request, self._rpc, self._form = request, rpc, form
-        self._receive, self._send, self._most = receive, send, most
+        self._receive, self._send, self._most, self._idle_seconds = receive, send, most, idle_seconds
         self._initial: Sequence[tuple[str, str]] = ()
         self._has_begun = False
         self.status = 0
         """Of HTTP, once it was said."""
-        self._ended: Outcome | None = Outcome(grpc.StatusCode.CANCELLED, "")
+        self._ended: Outcome | None = Outcome(CANCELLED, "")
         """How it ends, unless it comes to another end; None: well."""
         self._leaving: asyncio.Future[Event] | None = None
         """Done when the client has gone: a server need not say so on sending."""
@@ -268,7 +278,11 @@ class Exchange:
         self._initial = metadata
 
     async def read(self) -> bytes | None:
-        body = await self._body()
+        try:
+            async with asyncio.timeout(self._idle_seconds):
+                body = await self._body()
+        except TimeoutError as fault:
+            raise RequestTimeout() from fault
         if self._form.is_text:
             try:
                 body = base64.b64decode(body, validate=True)
@@ -303,8 +317,8 @@ class Exchange:
             more = event.get("more_body", False)
         return b"".join(held)
 
-    async def write(self, wire: bytes) -> None:
-        data = self._spelled(wire)
+    async def write(self, head: bytes, data: Buffer = b"") -> None:
+        data = self._spelled(head + data)
         if not self._form.is_enveloped:
             await self._start(200, length=len(data))
             await self._send({"type": "http.response.body", "body": data})
@@ -387,7 +401,7 @@ def _opened(body: bytes) -> bytes:
 def _trailers(outcome: Outcome | None) -> bytes:
     if outcome is None:
         return b"grpc-status: 0\r\n"
-    lines = [f"grpc-status: {outcome.code.value[0]}", f"grpc-message: {quote(outcome.message, safe=' ')}"]
+    lines = [f"grpc-status: {int(outcome.code)}", f"grpc-message: {quote(outcome.message, safe=' ')}"]
     if outcome.details:
         lines.append(f"{faults.DETAILS}: {base64.b64encode(outcome.details).decode().rstrip('=')}")
     return "".join(f"{line}\r\n" for line in lines).encode()
@@ -398,10 +412,7 @@ def seconds_of(headers: Mapping[str, str]) -> float | None:
     milliseconds = headers.get("connect-timeout-ms", "")
     if milliseconds.isdecimal() and len(milliseconds) <= 10:
         return int(milliseconds) / 1000
-    timeout = headers.get("grpc-timeout", "")
-    if timeout[:-1].isdecimal() and len(timeout) <= 9 and timeout[-1:] in UNITS:
-        return int(timeout[:-1]) * UNITS[timeout[-1]]
-    return None
+    return calls.seconds_of(headers.get("grpc-timeout", ""))
 
 
 async def _plain(send: Send, status: int, headers: list[tuple[bytes, bytes]], said: bytes) -> None:

@@ -278,7 +278,7 @@ def _(place: Place) -> str:
 # Calls ---------------------------------------------------------------------------------------------------------
 
 
-@says("SERVER: Received message larger than max (… vs. 67108864)")
+@says("A message has at most 67108864 bytes. This one has …")
 def _(place: Place) -> str:
     whole = s3_pb2.PutObjectRequest(bucket=BUCKET, key="large", data=bytes(64 * 1024**2))
     client = dial(place.plain)

@@ -5,6 +5,7 @@ A gRPC server on a port of its own over the engine in memory, and the published 
 from __future__ import annotations
 
 import hashlib
+import socket
 import sys
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -18,6 +19,7 @@ from rs3gw.auth.credentials import Authority, Credential, token_of
 from rs3gw.engine.memory import Memory
 from rs3gw.engine.world import SystemClock, SystemEntropy
 from rs3gw.gateway import Gateway
+from rs3gw.rpc.http2 import Bounds
 from rs3gw.rpc.server import Server
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "clients" / "python"))
@@ -33,6 +35,11 @@ def gateway() -> Gateway:
     clock, entropy = SystemClock(), SystemEntropy()
     authority = Authority([OWNER], region="us-east-1", clock=clock)
     return Gateway(Memory(clock=clock), authority, clock=clock, entropy=entropy, region="us-east-1")
+
+
+def listening() -> socket.socket:
+    """A socket on a free port."""
+    return socket.create_server(("127.0.0.1", 0))
 
 
 def etag(data: bytes) -> str:
@@ -82,8 +89,8 @@ class Asking:
 @pytest.fixture
 async def ask() -> AsyncIterator[Asking]:
     """A server that holds one empty bucket, named ``bucket``, and answers in chunks of 1 KiB."""
-    server = Server(gateway(), address="127.0.0.1:0", chunk_bytes=1024, max_message_bytes=256 * 1024, idle_seconds=0.3)
-    await server.start()
+    server = Server(gateway(), bounds=Bounds(idle_seconds=0.3), chunk_bytes=1024, max_message_bytes=256 * 1024)
+    await server.start(listening())
     async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         asking = Asking(server, channel)
         await asking.buckets.CreateBucket(s3_pb2.CreateBucketRequest(bucket="bucket"), metadata=BEARER)

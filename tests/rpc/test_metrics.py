@@ -12,13 +12,13 @@ from s3_pb2_grpc import BucketServiceStub, ObjectServiceStub
 from rs3gw.rpc.server import Server
 from rs3gw.telemetry import Telemetry
 
-from .conftest import BEARER, gateway
+from .conftest import BEARER, gateway, listening
 
 
 async def test_calls_messages_and_bytes_are_counted_by_method_and_code():
     telemetry = Telemetry()
-    server = Server(gateway(), address="127.0.0.1:0", watch=telemetry.watch)
-    await server.start()
+    server = Server(gateway(), watch=telemetry.watch)
+    await server.start(listening())
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
             buckets, objects = BucketServiceStub(channel), ObjectServiceStub(channel)

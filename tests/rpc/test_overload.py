@@ -11,10 +11,11 @@ import grpc
 import pytest
 import s3_pb2
 
+from rs3gw.rpc.http2 import Bounds
 from rs3gw.rpc.server import Server
 from rs3gw.rpc.servicers import ANONYMOUS_ARRIVALS
 
-from .conftest import BEARER, gateway, info_of
+from .conftest import BEARER, gateway, info_of, listening
 
 LIST, HEAD, GET = "/s3.BucketService/ListBuckets", "/s3.BucketService/HeadBucket", "/s3.ObjectService/GetObject"
 IDLE_SECONDS = 0.3  # of the fixture
@@ -102,8 +103,8 @@ async def test_one_call_too_many_is_told_to_slow_down(ask):
 
 
 async def test_one_connection_too_many_is_closed():
-    server = Server(gateway(), address="127.0.0.1:0", max_connections=1)
-    await server.start()
+    server = Server(gateway(), bounds=Bounds(connections=1))
+    await server.start(listening())
     first = await asyncio.open_connection("127.0.0.1", server.port)
     await first[0].readexactly(9)  # the beginning of its settings: it is in
     second = await asyncio.open_connection("127.0.0.1", server.port)
@@ -116,8 +117,8 @@ async def test_one_connection_too_many_is_closed():
 
 
 async def test_a_connection_that_says_nothing_is_closed():
-    server = Server(gateway(), address="127.0.0.1:0", header_seconds=0.3)
-    await server.start()
+    server = Server(gateway(), bounds=Bounds(header_seconds=0.3))
+    await server.start(listening())
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
 
     async with asyncio.timeout(10):

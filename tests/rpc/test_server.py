@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import hashlib
+import subprocess
+import sys
 
 import grpc
 import pytest
@@ -18,13 +19,25 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from s3_pb2_grpc import BucketServiceStub
 
-from rs3gw.rpc.server import CLIENT_MESSAGE_BYTES, ENVELOPE_BYTES, Call, Server, TLSFiles, fitting
+from rs3gw.rpc.server import CLIENT_MESSAGE_BYTES, ENVELOPE_BYTES, Server, fitting
 from rs3gw.rpc.servicers import SERVICES
+from rs3gw.server import tls_context
 
-from .conftest import BEARER, Asking, etag, gateway, info_of
+from .conftest import BEARER, Asking, etag, gateway, info_of, listening
 
 HEAD = s3_pb2.HeadBucketRequest(bucket="bucket")
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def encrypted(issued: trustme.LeafCert, directory, *, clients: trustme.CA | None = None):
+    """TLS as the settings of a server make it."""
+    issued.cert_chain_pems[0].write_to_path(directory / "chain.pem")
+    issued.private_key_pem.write_to_path(directory / "key.pem")
+    authority = None
+    if clients is not None:
+        authority = directory / "clients.pem"
+        clients.cert_pem.write_to_path(authority)
+    return tls_context("RS3GW_GRPC_TLS", directory / "chain.pem", directory / "key.pem", authority, speaks="h2")
 
 
 async def code_of(call) -> str:
@@ -243,46 +256,6 @@ async def test_a_slow_reader_gets_everything(ask):
     assert size == len(data)
 
 
-async def test_a_connection_that_breaks_under_a_message_ends_the_call_and_is_no_fault_of_ours():
-    """grpc says it with an exception without a public class, and only where the reset overtakes the cancellation."""
-
-    class Reset:
-        async def write(self, wire: bytes) -> None:
-            raise Exception('Failed "execute_batch"')
-
-    with pytest.raises(asyncio.CancelledError):
-        await Call(Reset(), 1.0).write(b"message")
-
-
-@pytest.mark.parametrize(("size", "is_let_go"), [(10, True), (1000, False)])
-async def test_who_takes_less_than_he_has_to_while_he_is_waited_for_is_let_go(size, is_let_go):
-    """A message at a time is taken, and none too late; what counts is what they come to."""
-
-    class Slow:
-        async def write(self, wire: bytes) -> None:
-            await asyncio.sleep(0.02)
-
-    call, sent = Call(Slow(), 0.4, 1000), 0
-    with contextlib.suppress(asyncio.CancelledError):
-        while sent < 50:
-            await call.write(bytes(size))
-            sent += 1
-
-    assert is_let_go is (sent < 50)
-    assert sent > 1
-
-
-async def test_what_waits_for_the_server_itself_is_not_the_clients_fault():
-    class Quick:
-        async def write(self, wire: bytes) -> None:
-            return
-
-    call = Call(Quick(), 0.05, 1000)
-    for _ in range(3):
-        await call.write(b"x")
-        await asyncio.sleep(0.06)
-
-
 async def test_parts_become_an_object(ask):
     address = {"bucket": "bucket", "key": "key"}
     begun = await ask.uploads.CreateMultipartUpload(s3_pb2.CreateMultipartUploadRequest(**address), metadata=BEARER)
@@ -426,8 +399,8 @@ def test_a_chunk_is_no_larger_than_its_message_may_be(chunk_bytes, max_message_b
 
 
 async def test_a_client_that_was_told_nothing_takes_the_largest_chunks():
-    server = Server(gateway(), address="127.0.0.1:0", chunk_bytes=4 * 1024**2)
-    await server.start()
+    server = Server(gateway(), chunk_bytes=4 * 1024**2)
+    await server.start(listening())
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
             ask = Asking(server, channel)
@@ -442,26 +415,12 @@ async def test_a_client_that_was_told_nothing_takes_the_largest_chunks():
         await server.stop(0)
 
 
-async def test_a_port_that_is_taken_is_not_shared(ask):
-    """gRPC shares ports unless it is told not to: two servers would each get half of the calls."""
-    second = Server(gateway(), address=f"127.0.0.1:{ask.server.port}")
-
-    with pytest.raises((RuntimeError, OSError)):
-        await second.start()
-
-
 async def test_who_has_no_certificate_of_the_authority_is_not_heard(tmp_path):
     """mTLS: a certificate of another authority is as good as none, and one of ours is no access key."""
     authority, stranger = trustme.CA(), trustme.CA()
     issued = authority.issue_cert("localhost")
-    files = TLSFiles(
-        certificate=tmp_path / "chain.pem", key=tmp_path / "key.pem", client_authority=tmp_path / "clients.pem"
-    )
-    issued.cert_chain_pems[0].write_to_path(files.certificate)
-    issued.private_key_pem.write_to_path(files.key)
-    authority.cert_pem.write_to_path(tmp_path / "clients.pem")
-    server = Server(gateway(), address="127.0.0.1:0", tls=files)
-    await server.start()
+    server = Server(gateway(), tls=encrypted(issued, tmp_path, clients=authority))
+    await server.start(listening())
 
     def showing(signer: trustme.CA | None) -> grpc.ChannelCredentials:
         if signer is None:
@@ -488,11 +447,8 @@ async def test_who_has_no_certificate_of_the_authority_is_not_heard(tmp_path):
 async def test_tls_carries_the_calls_where_there_is_a_certificate(tmp_path):
     authority = trustme.CA()
     issued = authority.issue_cert("localhost")
-    files = TLSFiles(certificate=tmp_path / "chain.pem", key=tmp_path / "key.pem")
-    files.certificate.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
-    issued.private_key_pem.write_to_path(files.key)
-    server = Server(gateway(), address="127.0.0.1:0", tls=files)
-    await server.start()
+    server = Server(gateway(), tls=encrypted(issued, tmp_path))
+    await server.start(listening())
     trusted = grpc.ssl_channel_credentials(authority.cert_pem.bytes())
     try:
         async with grpc.aio.secure_channel(f"localhost:{server.port}", trusted) as channel:
@@ -503,3 +459,10 @@ async def test_tls_carries_the_calls_where_there_is_a_certificate(tmp_path):
             assert await code_of(call) == "UNAVAILABLE"
     finally:
         await server.stop(0)
+
+
+def test_a_server_is_loaded_without_grpc():
+    """It is a third of a start, and only clients need it."""
+    asked = "import rs3gw.cli, rs3gw.server, rs3gw.rpc.server, rs3gw.rpc.web, sys; print('grpc' in sys.modules)"
+
+    assert subprocess.check_output([sys.executable, "-c", asked], text=True).strip() == "False"
