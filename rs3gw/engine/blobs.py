@@ -145,7 +145,7 @@ class Blobs:
         """``size`` bytes from ``offset``, which from now on stay until the reading is closed."""
         return Reading(self, extents, offset, size)
 
-    def fetch(self, reader: Reader, offset: int, size: int, sealing: Sealing | None) -> asyncio.Future[bytes]:
+    def fetch(self, reader: Reader, offset: int, size: int, sealing: Sealing | None) -> asyncio.Future[Buffer]:
         """Read, and look at what was read, in a thread."""
         return asyncio.get_running_loop().run_in_executor(self._pool, _read, reader, offset, size, sealing)
 
@@ -299,7 +299,7 @@ class Reading:
         self._seal: Seal | None = None
         self._strides: Iterator[tuple[int, int]] = iter(())
         self._reader: Reader | None = None
-        self._ahead: tuple[int, int, asyncio.Future[bytes]] | None = None
+        self._ahead: tuple[int, int, asyncio.Future[Buffer]] | None = None
         self._closed = False
         self._pinned = {extent.blob for extent in extents}
         self._reading = blobs.pin(self._pinned)
@@ -316,7 +316,7 @@ class Reading:
             await self.aclose()
             raise
 
-    async def _next(self) -> bytes:
+    async def _next(self) -> Buffer:
         if not self._is_required:
             await self._blobs.require(self._pieces)
             self._is_required = True
@@ -381,7 +381,7 @@ class Reading:
         self._blobs.unpin(self._pinned, self._reading)
 
 
-def _read(reader: Reader, offset: int, size: int, sealing: Sealing | None) -> bytes:
+def _read(reader: Reader, offset: int, size: int, sealing: Sealing | None) -> Buffer:
     chunk = reader.read(offset, size) or b""
     if sealing is not None:
         sealing.update(chunk)

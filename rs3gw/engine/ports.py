@@ -66,7 +66,7 @@ class File(Protocol):
 class Reader(Protocol):
     """A file open for reading."""
 
-    def read(self, offset: int, size: int, *, wait: bool = True) -> bytes | None:
+    def read(self, offset: int, size: int, *, wait: bool = True) -> Buffer | None:
         """
         Up to size bytes, fewer only at the end of the file.
 

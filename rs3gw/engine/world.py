@@ -136,7 +136,7 @@ class PosixReader:
     def __init__(self, fd: int, name: str) -> None:
         self._fd, self._name = fd, name
 
-    def read(self, offset: int, size: int, *, wait: bool = True) -> bytes | None:
+    def read(self, offset: int, size: int, *, wait: bool = True) -> Buffer | None:
         with _said(self._name):
             if wait:
                 return os.pread(self._fd, size, offset)
@@ -150,7 +150,7 @@ class PosixReader:
                 if fault.errno == errno.EOPNOTSUPP:
                     return None
                 raise
-            return bytes(buffer) if found == size else None
+            return buffer if found == size else None
 
     def close(self) -> None:
         if self._fd >= 0:

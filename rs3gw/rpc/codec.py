@@ -8,7 +8,7 @@ was heard.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import cache, lru_cache
 from itertools import repeat
@@ -44,25 +44,51 @@ def parse(kind: type[Proto], wire: Buffer) -> Proto:
 
 def parse_chunk(kind: type[Proto], wire: Buffer) -> tuple[Any, Buffer]:
     """
-    A message of an upload without its data, and the data: as a view of the bytes that came, where it comes first.
+    A message of an upload without its data, and the data, as a view of the bytes that came.
 
     Protobuf would copy the data twice.  Raises what ``parse`` raises.
     """
-    size, at = 0, 1
-    if wire[:1] == _tag(kind.DESCRIPTOR):
-        for shift in range(0, 35, 7):
-            if at == len(wire):
-                break
-            byte = wire[at]
-            size, at = size | (byte & 0x7F) << shift, at + 1
-            if byte < 0x80:
-                end = at + size
-                message: Any = parse(kind, wire[end:]) if end < len(wire) else kind()
-                if end > len(wire) or message.data:
-                    break
-                return message, memoryview(wire)[at:end]
+    found = _data_of(kind.DESCRIPTOR, wire)
+    if found is not None:
+        start, begin, end = found
+        message: Any = parse(kind, bytes(wire[:start]) + bytes(wire[end:]))
+        if not message.data:
+            return message, memoryview(wire)[begin:end]
     message = parse(kind, wire)
     return message, message.data
+
+
+def _data_of(descriptor: Any, wire: Buffer) -> tuple[int, int, int] | None:
+    """Where the first ``data`` stands: its tag, its beginning, its end; None where that is not easily said."""
+    tag, at = _tag(descriptor)[0], 0
+    try:
+        while at < len(wire):
+            start, kind = at, wire[at]
+            if kind > 0x7F or kind & 7 not in (_VARINT, _LENGTH):
+                return None  # nothing that stands before it in its message is of another kind
+            size, at = _varint(wire, at + 1)
+            if kind == tag:
+                return (start, at, at + size) if at + size <= len(wire) else None
+            if kind & 7 == _LENGTH:
+                at += size
+    except IndexError:
+        pass  # it ends in the middle, which is for the parser to say
+    return None
+
+
+_VARINT, _LENGTH = 0, 2
+"""How a field stands on the wire (https://protobuf.dev/programming-guides/encoding/)."""
+
+
+def _varint(wire: Buffer, at: int) -> tuple[int, int]:
+    """A number, and where it ends.  Raises IndexError where it does not, or not where one has to."""
+    number = 0
+    for shift in range(0, 70, 7):
+        number |= (wire[at] & 0x7F) << shift
+        at += 1
+        if wire[at - 1] < 0x80:
+            return number, at
+    raise IndexError(at)
 
 
 @cache
@@ -197,7 +223,17 @@ def _writer(kind: Any, descriptor: Any) -> Callable[[Values], bytes]:
     messages cost one by one.
     """
     make, plain = GetMessageClass(descriptor), _plain(kind)
-    return lambda values: make(**plain(values)).SerializeToString()
+    pages = tuple(field.name for field in kind.spelled() if field.many)
+
+    def written(values: Values) -> bytes:
+        message = make(**plain(values))
+        for name in pages:
+            page = values.get(name)
+            if isinstance(page, Columns):
+                _fill(getattr(message, name), page)
+        return message.SerializeToString()
+
+    return written
 
 
 @cache
@@ -232,22 +268,27 @@ def _one_out(kind: Any) -> Convert:
 
 def _many_out(kind: Any) -> Convert:
     plain = _plain(kind)
-    return lambda value: (
-        _by_columns(value, plain) if isinstance(value, Columns) else [plain(each.__dict__) for each in value]
-    )
+    # Columns are filled in afterwards: a row as a dict takes longer than to make it and to write it.
+    return lambda value: () if isinstance(value, Columns) else [plain(each.__dict__) for each in value]
 
 
-def _by_columns(value: Columns[Message], plain: Callable[[Values], dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each row as a plain dict, without a message being made of it."""
-    columns: dict[str, Iterable[Any]] = dict(value.columns)
-    for field in value.kind.spelled():
-        if field.type is datetime and field.name in columns:
-            columns[field.name] = [
-                {"seconds": stamp // 1000, "nanos": stamp % 1000 * 1_000_000} for stamp in columns[field.name]
-            ]
-    columns |= {name: repeat(said, len(value)) for name, said in plain(value.same).items()}
-    names = tuple(columns)
-    return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+def _fill(rows: Any, page: Columns[Message]) -> None:
+    """A message for each row of a page that has any, a column at a time."""
+    fields = {field.name: field for field in page.kind.spelled()}
+    rows.extend(repeat(rows.add(**_plain(page.kind)(page.same)), len(page) - 1))  # type: ignore[arg-type]
+    for name, column in page.columns.items():
+        if fields[name].type is datetime:
+            for row, milliseconds in zip(rows, column, strict=True):
+                moment = getattr(row, name)
+                moment.seconds, moment.nanos = milliseconds // 1000, milliseconds % 1000 * 1_000_000
+        elif fields[name].many:
+            for row, values in zip(rows, column, strict=True):
+                if values:
+                    getattr(row, name).extend(values)
+        else:
+            for row, value in zip(rows, column, strict=True):
+                if value is not None:
+                    setattr(row, name, value)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -220,6 +220,8 @@ class Upload(Body):
         self._kind = kind
         self._exchange = exchange
         self._first: Any = None
+        self._data: Buffer = b""
+        """What came with the first message."""
         self._index: int | None = None
         self._is_last = False
 
@@ -228,15 +230,15 @@ class Upload(Body):
         wire = await self._exchange.read()
         if wire is None:
             raise InvalidRequest(message="An upload has at least one message: the one that says what it is.")
-        self._first = codec.parse(self._kind, wire)
+        self._first, self._data = codec.parse_chunk(self._kind, wire)
         self._note(self._first)
         found: Proto = self._first
         return found
 
     async def __aiter__(self) -> AsyncIterator[Buffer]:
-        if self._first.data:
-            yield self._first.data
-            self._first.ClearField("data")
+        if self._data:
+            data, self._data = self._data, b""
+            yield data
         while (wire := await self._exchange.read()) is not None:
             if self._is_last:
                 raise InvalidRequest(message="A message follows the one with is_last_chunk.")
