@@ -273,20 +273,27 @@ def _many_out(kind: Any) -> Convert:
 
 
 def _fill(rows: Any, page: Columns[Message]) -> None:
-    """A message for each row of a page that has any, a column at a time."""
+    """A message for each row of a page that has any: what all of them say alike at once, the rest by columns."""
     fields = {field.name: field for field in page.kind.spelled()}
-    rows.extend(repeat(rows.add(**_plain(page.kind)(page.same)), len(page) - 1))  # type: ignore[arg-type]
+    said, differing = dict(page.same), {}
     for name, column in page.columns.items():
+        if fields[name].type is datetime or column.count(column[0]) < len(column):
+            differing[name] = column
+        elif column[0] is not None:
+            said[name] = column[0]
+    rows.extend(repeat(rows.add(**_plain(page.kind)(said)), len(page) - 1))  # type: ignore[arg-type]
+    made = list(rows)
+    for name, column in differing.items():
         if fields[name].type is datetime:
-            for row, milliseconds in zip(rows, column, strict=True):
+            for row, milliseconds in zip(made, column, strict=True):
                 moment = getattr(row, name)
                 moment.seconds, moment.nanos = milliseconds // 1000, milliseconds % 1000 * 1_000_000
         elif fields[name].many:
-            for row, values in zip(rows, column, strict=True):
+            for row, values in zip(made, column, strict=True):
                 if values:
                     getattr(row, name).extend(values)
         else:
-            for row, value in zip(rows, column, strict=True):
+            for row, value in zip(made, column, strict=True):
                 if value is not None:
                     setattr(row, name, value)
 

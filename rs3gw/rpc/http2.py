@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -70,6 +71,8 @@ IDLE_PINGS: Final = 2
 
 JOINED_BYTES: Final = 128 * 1024
 """Frames up to this size together go out in one piece: copying them is cheaper than to hand over each."""
+GATHERED_PIECES: Final = 100
+"""How many pieces of small answers are put together before they are sent."""
 BUFFERED_BYTES: Final = 256 * 1024
 """How much may wait in the transport before whoever sends waits too."""
 PRESENCE_PING, LAST_PING = b"present?", b"leaving!"
@@ -162,9 +165,13 @@ _OF_CONNECTIONS = frozenset((b"connection", b"proxy-connection", b"keep-alive", 
 """Fields of a connection of HTTP/1.1, which HTTP/2 has no place for."""
 
 
+_head = struct.Struct(">IBI").pack
+"""The head of a frame: its length and its kind in four bytes, its flags, its stream."""
+
+
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     """A frame, as it goes over the wire."""
-    return b"%b%b%b%b" % (len(payload).to_bytes(3, "big"), bytes((kind, flags)), stream.to_bytes(4, "big"), payload)
+    return _head(len(payload) << 8 | kind, flags, stream) + payload
 
 
 def literal(name: bytes, value: bytes) -> bytes:
@@ -409,6 +416,7 @@ class Connection(asyncio.Protocol):
         "_depends_on_itself",
         "_due",
         "_fresh",
+        "_gathered",
         "_has_settings",
         "_heard",
         "_idle_pings",
@@ -465,6 +473,9 @@ class Connection(asyncio.Protocol):
         self._block_ends = self._depends_on_itself = False
         """Of the header block that is arriving: its stream, and whether the stream ends with it."""
         self._fresh: list[Stream] = []
+        """Those that were opened by what is being read."""
+        self._gathered: list[bytes | memoryview] | None = None
+        """What is to be sent once all that came has been read; None: nothing is being read."""
         self._cut: dict[int, None] = {}
         """Streams whose answer ended before their request: what still comes of them is passed over."""
         self._last = 0
@@ -543,16 +554,17 @@ class Connection(asyncio.Protocol):
         if self.is_closing:
             return
         self._heard = self.loop.time()
+        self._gathered = []
         try:
             self._read(self._rest + data if self._rest else data)
         except ConnectionFault as fault:
             log.info("a connection ends: %s", fault)
             self._end(fault.code, str(fault))
-        if self._fresh:
-            fresh, self._fresh = self._fresh, []
-            for stream in fresh:
-                if not stream.is_over:
-                    stream.started()
+        fresh, self._fresh = self._fresh, []
+        for stream in fresh:
+            if not stream.is_over:
+                stream.started()
+        self._flush()
 
     def _read(self, data: bytes) -> None:
         """Take frames from the beginning of what came, and keep what is not whole."""
@@ -900,27 +912,39 @@ class Connection(asyncio.Protocol):
 
     def write(self, wire: bytes) -> None:
         """Send frames; the transport keeps what does not go at once."""
-        if not self._transport.is_closing():
+        if self._gathered is not None:
+            self._gathered.append(wire)
+        elif not self._transport.is_closing():
             self._transport.write(wire)
+
+    def _flush(self) -> None:
+        """Send what was gathered, in one piece: a call of the transport for each frame is a tenth of a small read."""
+        gathered, self._gathered = self._gathered, None
+        if gathered and not self._transport.is_closing():
+            self._transport.write(gathered[0] if len(gathered) == 1 else b"".join(gathered))
 
     def write_content(self, number: int, head: bytes, data: memoryview, size: int) -> None:
         """Send the first bytes of ``head`` and ``data``, so many of them, in frames."""
         # Pings are answered for whoever is sent something.
         self._idle_pings, self._pinged_at = 0, 0.0
-        if self._transport.is_closing():
-            return
-        of_stream = b"\0\0" + number.to_bytes(4, "big")
         pieces: list[bytes | memoryview] = []
         at = 0
         for start in range(0, size, FRAME_BYTES):
             length = min(FRAME_BYTES, size - start)
-            pieces.append(length.to_bytes(3, "big") + of_stream)
+            pieces.append(_head(length << 8 | DATA, 0, number))
             if head:
                 said, head = head[:length], head[length:]
                 pieces.append(said)
                 length -= len(said)
             pieces.append(data[at : at + length])
             at += length
+        if self._gathered is not None:
+            if size <= FRAME_BYTES and len(self._gathered) < GATHERED_PIECES:
+                self._gathered += pieces
+                return
+            self._flush()  # the transport has to say when it has enough
+        if self._transport.is_closing():
+            return
         if size <= JOINED_BYTES:
             self._transport.write(b"".join(pieces))
         else:
@@ -1010,6 +1034,8 @@ class Connection(asyncio.Protocol):
         """End the connection once what was written has gone out."""
         if not self.is_closing:
             self.is_closing = True
+            if self._gathered is not None:
+                self._flush()
             if self._transport.get_write_buffer_size() and self._stalled_at is None:
                 self._watch_stall()
             self._transport.close()
