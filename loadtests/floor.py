@@ -1,9 +1,10 @@
 """
 Servers that do nothing, to measure what measures: ``python -m loadtests.floor`` prints its two ports and serves.
 
-Each answers with as many bytes as it is asked for and keeps none.  What a load generator reaches against it is the
-generator's own ceiling, and a figure of the gateway that is close to it says nothing of the gateway.  The one of gRPC
-is grpc.aio with bytes for messages, so that it is also what Python's gRPC costs before anything is read or stored.
+Each answers with as many bytes as it is asked for and keeps none.  What loadtests.wire reaches against the one of HTTP
+is the generator's own ceiling, and a figure of the gateway that is close to it says nothing of the gateway.  The one of
+gRPC is an empty servicer of grpc.aio with bytes for messages: it answers about a tenth of what loadtests.h2wire can
+ask, and says what Python's grpc costs before anything is read or stored.
 """
 
 from __future__ import annotations
@@ -85,11 +86,15 @@ class _Empty(asyncio.Protocol):
 
 
 def _handlers() -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
-    """Methods that take everything, unread, and answer an object of as many bytes as its key says."""
+    """
+    Methods that take everything, unread, and answer an object of as many bytes as its key says.
+
+    A key of two numbers ("1048576/1048576") says how many of them go into one message, too.
+    """
     pb = stubs.s3_pb2
     entries = [pb.ObjectEntry(key=f"{number:08}", size=4, etag=f'"{"0" * 32}"') for number in range(1000)]
     listing = pb.ListObjectsResponse(contents=entries, key_count=len(entries)).SerializeToString()
-    chunk = pb.GetObjectResponse(data=bytes(CHUNK_BYTES)).SerializeToString()
+    chunk = cache(lambda size: pb.GetObjectResponse(data=bytes(size)).SerializeToString())
     stored = pb.PutObjectResponse(etag=f'"{"0" * 32}"').SerializeToString()
 
     async def put(wires: AsyncIterator[bytes], context: Any) -> bytes:
@@ -98,11 +103,10 @@ def _handlers() -> dict[str, grpc.RpcMethodHandler[bytes, bytes]]:
         return bytes(stored)
 
     async def get(wire: bytes, context: Any) -> AsyncIterator[bytes]:
-        whole, rest = divmod(int(pb.GetObjectRequest.FromString(wire).key), CHUNK_BYTES)
-        for _ in range(whole):
-            yield chunk
-        if rest:
-            yield pb.GetObjectResponse(data=bytes(rest)).SerializeToString()
+        size, _, chunk_bytes = pb.GetObjectRequest.FromString(wire).key.partition("/")
+        step = int(chunk_bytes or CHUNK_BYTES)
+        for left in range(int(size), 0, -step):
+            yield chunk(min(left, step))
 
     def answering(answer: bytes) -> Any:
         async def respond(wire: bytes, context: Any) -> bytes:

@@ -31,6 +31,13 @@ def bearer(access_key: str, secret_key: str) -> str:
     return f"Bearer {access_key}.{digest}"
 
 
+def put_messages(bucket: str, key: str, body: bytes) -> Iterator[Any]:
+    """The messages of a PutObject of bytes that are at hand."""
+    yield s3_pb2.PutObjectRequest(bucket=bucket, key=key, data=body[:CHUNK_BYTES])
+    for at in range(CHUNK_BYTES, len(body), CHUNK_BYTES):
+        yield s3_pb2.PutObjectRequest(data=body[at : at + CHUNK_BYTES])
+
+
 class Client:
     """The verbs of a channel, with the credentials of one access key."""
 
@@ -45,13 +52,7 @@ class Client:
 
     def put(self, bucket: str, key: str, body: bytes) -> Any:
         """Store bytes that are at hand."""
-
-        def messages() -> Iterator[Any]:
-            yield s3_pb2.PutObjectRequest(bucket=bucket, key=key, data=body[:CHUNK_BYTES])
-            for at in range(CHUNK_BYTES, len(body), CHUNK_BYTES):
-                yield s3_pb2.PutObjectRequest(data=body[at : at + CHUNK_BYTES])
-
-        return self.objects.PutObject(messages(), metadata=self.metadata)
+        return self.objects.PutObject(put_messages(bucket, key, body), metadata=self.metadata)
 
     def put_stream(self, bucket: str, key: str, size: int, *, chunk_bytes: int) -> Any:
         """Store so many zero bytes, made while they are sent."""

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 from botocore.auth import S3SigV4Auth
@@ -164,7 +164,10 @@ class Load:
         return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def until(deadline: float, requests: Iterable[bytes]) -> Iterator[bytes]:
+Request = TypeVar("Request")
+
+
+def until(deadline: float, requests: Iterable[Request]) -> Iterator[Request]:
     """The requests that are taken before a moment of ``time.perf_counter``."""
     for each in requests:
         if time.perf_counter() >= deadline:
