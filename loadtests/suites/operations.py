@@ -1,9 +1,10 @@
 """
 What each operation takes, by size, by protocol and by how many clients ask at once.
 
-REST is asked with bytes that were signed before the clock started (loadtests.wire), gRPC with Python's own client in
-threads.  Beside each figure stands the ceiling: what the same client reaches in the same run against a server that does
-nothing (loadtests.floor).  A cell ends by the clock or when its requests are used up, whichever comes first.
+REST is asked with bytes that were signed before the clock started (loadtests.wire), gRPC with bytes that were framed
+before it (loadtests.h2wire), and some works with Python's own client of gRPC too, because that is what people have.
+Beside each figure stands what the same client reaches in the same run against a server that does nothing
+(loadtests.floor).  A cell ends by the clock or when its requests are used up, whichever comes first.
 """
 
 from __future__ import annotations
@@ -17,11 +18,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import grpc
 import uvloop
 
-from loadtests import floor, stubs
+from loadtests import floor, h2wire, stubs
 from loadtests.gateway import ACCESS_KEY, SECRET_KEY, Running, cpu_seconds
 from loadtests.page import Page, Section, Table
 from loadtests.plots import Plot
@@ -38,7 +40,7 @@ LISTED = 1000
 LARGE_MESSAGES = [("grpc.max_receive_message_length", 64 * MIB), ("grpc.max_send_message_length", 64 * MIB)]
 
 DISTINCT = {KIB: 12_000, 64 * KIB: 1000, MIB: 64, 16 * MIB: 8}
-"""So many keys are put; after them the first is put again.  All of their bytes are held at once, signed."""
+"""So many keys are put; after them the first is put again.  All of their bytes are held at once, signed or framed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,13 @@ WORKS = (
 )
 
 
+PYTHON_WORKS = tuple(
+    work for work in WORKS if work.name in ("PUT 1 KiB", "PUT 1 MiB", "GET 1 KiB", "GET 1 MiB", "LIST of 1,000")
+)
+PYTHON_CLIENTS = (1, 32)
+"""What Python's client is asked for: enough to see what it adds."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """What a work took with so many clients."""
@@ -73,6 +82,7 @@ class Cell:
     clients: int
     load: Load
     cpu_seconds: float
+    client_cpu_seconds: float
     peak_bytes: int
     ceiling: Load
     """The same requests to a server that does nothing, and what they cost that."""
@@ -85,6 +95,10 @@ class Cell:
     @property
     def cpu_ms(self) -> float:
         return self.cpu_seconds / len(self.load.times) * 1000
+
+    @property
+    def client_cpu_ms(self) -> float:
+        return self.client_cpu_seconds / len(self.load.times) * 1000
 
     @property
     def ceiling_cpu_ms(self) -> float:
@@ -106,8 +120,9 @@ def measure(setting: Setting) -> Page:
         asyncio.run(fill(root, {BUCKET: LISTED}, prefix="list/"))
         with setting.gateway(root) as gateway, floor.running() as empty:
             _store(gateway)
-            rest = list(_cells(setting, gateway, _Rest(gateway.rest_port, setting), empty, seconds))
-            rpc = list(_cells(setting, gateway, _Rpc(gateway.target, gateway.rest_port), empty, seconds))
+            rest = list(_cells(setting, gateway, _Rest(gateway, setting), empty, seconds))
+            rpc = list(_cells(setting, gateway, _Rpc(gateway, setting), empty, seconds))
+            python = list(_cells(setting, gateway, _Python(gateway), empty, seconds, PYTHON_WORKS, PYTHON_CLIENTS))
     return Page(
         title="Each operation, by size, protocol and clients",
         text=f"A client asks again as soon as it is answered; a row lasts {seconds:g} s or as long as its requests"
@@ -115,25 +130,35 @@ def measure(setting: Setting) -> Page:
         "Times are from the first byte sent to the last byte received.\n"
         "CPU is the gateway's alone, of all its processes; peak is the most memory that it held during the row.\n"
         "Ceiling is what the same client reaches, with requests of the same size, against a server that does nothing"
-        " (`loadtests/floor.py`): where a figure comes near it, the client is what was measured."
-        "  The CPU of that server, too, stands beside the gateway's.",
+        " (`loadtests/floor.py`); the CPU of that server, too, stands beside the gateway's.",
         sections=[
             Section(
                 heading="REST",
                 text="The generator (`loadtests/wire.py`) is one thread that sends bytes signed beforehand: "
                 f"{_share(rest)}\n"
+                "Its ceiling's server only looks for the end of a request: where a figure comes near the ceiling, the"
+                " generator is what was measured.\n"
                 "The gateway verifies every signature, and the SHA-256 of what is put.",
                 table=_table(rest, setting),
                 plots=_plots("rest", "REST", rest),
             ),
             Section(
                 heading="gRPC",
-                text="**Python's gRPC client is the ceiling of most of these rows**: its threads share one interpreter,"
-                f" and against a server that does nothing it does not reach much more: {_share(rpc)}\n"
-                "The ceiling's server is an empty servicer of grpc.aio that does not even read what it is sent;"
-                " a share beyond 100% says how much the figures of this machine vary.",
+                text="The generator (`loadtests/h2wire.py`) is one thread that sends bytes framed beforehand: "
+                f"{_share(rpc)}\n"
+                "**The ceiling here is that of grpc.aio, not the generator's**: its server is an empty servicer that"
+                " does not even read what it is sent, and what it reaches is what Python's grpc costs before anything"
+                " is read or stored.  A share above 100% is a gateway that is faster than that.\n"
+                "The gateway verifies the token of every call.",
                 table=_table(rpc, setting),
                 plots=_plots("grpc", "gRPC", rpc),
+            ),
+            Section(
+                heading="gRPC, by Python's client",
+                text="The same, asked by the client that Python has, each of the clients a thread with a connection of"
+                f" its own; the threads share one interpreter: {_share(python)}\n"
+                "Where the empty server is not much faster, the client is what takes the time.",
+                table=_short_table(python, setting),
             ),
         ],
     )
@@ -146,26 +171,36 @@ def _store(gateway: Running) -> None:
     uvloop.run(send(port, wires, connections=1))
 
 
+class _Asks(Protocol):
+    """A client of one protocol."""
+
+    name: str
+
+    def prepare(self, work: Work, clients: int, seconds: float) -> Callable[[], Load]:
+        """Make all requests and put what is to be deleted; what is returned asks."""
+
+    def floor(self, empty: floor.Ports, work: Work, clients: int, seconds: float) -> Load:
+        """Ask the same of a server that answers as many bytes and does nothing."""
+
+
 class _Rest:
     """Requests over HTTP/1.1."""
 
     name = "REST"
 
-    def __init__(self, port: int, setting: Setting) -> None:
-        self._port = port
+    def __init__(self, gateway: Running, setting: Setting) -> None:
+        self._port = gateway.rest_port
         self._turns = itertools.count()
         self._share = setting.pick(20, 1)
-        listing = request("GET", port, f"/{BUCKET}", query="list-type=2&prefix=list%2F")
+        listing = request("GET", self._port, f"/{BUCKET}", query="list-type=2&prefix=list%2F")
         self._listing = listing
-        self._listing_bytes = asyncio.run(_answer_bytes(port, listing))
+        self._listing_bytes = asyncio.run(_answer_bytes(self._port, listing))
 
     def prepare(self, work: Work, clients: int, seconds: float) -> Callable[[], Load]:
-        """Sign everything and put what is to be deleted; what is returned asks."""
         wires = self._wires(work, clients)
         return lambda: uvloop.run(send(self._port, wires, connections=clients, seconds=seconds))
 
     def floor(self, empty: floor.Ports, work: Work, clients: int, seconds: float) -> Load:
-        """The same, of a server that answers as many bytes and does nothing."""
         body = bytes(work.size) if work.operation == "PUT" else b""
         answers = self._listing_bytes if work.operation.startswith("LIST") else 0 if body else work.moves
         wires = itertools.repeat(request("GET", empty.rest, f"/{answers}", body))
@@ -175,14 +210,12 @@ class _Rest:
         sign, turn = partial(request, port=self._port), next(self._turns)
         match work.operation:
             case "PUT":
-                body, count = os.urandom(work.size), self._count(work.size, clients)
+                body, count = os.urandom(work.size), _distinct(work.size, clients, self._share)
                 paths = [f"/{BUCKET}/put/{turn}/{number:06}" for number in range(count)]
                 return itertools.cycle([sign("PUT", path=path, body=body) for path in paths])
             case "DELETE":
-                paths = [f"/{BUCKET}/delete/{turn}/{number:06}" for number in range(self._count(KIB, clients) // 3)]
-                puts = [sign("PUT", path=path, body=b"gone soon") for path in paths]
-                uvloop.run(send(self._port, puts, connections=32))
-                return [sign("DELETE", path=path) for path in paths]
+                keys = _doomed(self._port, f"delete/{turn}", clients, self._share)
+                return [sign("DELETE", path=f"/{BUCKET}/{key}") for key in keys]
             case "LIST of 1,000":
                 return itertools.repeat(self._listing)
             case "HEAD":
@@ -197,8 +230,18 @@ class _Rest:
                     head.replace(b"\r\n", b"\r\nRange: bytes=%d-%d\r\n" % (at, at + RANGE_BYTES - 1), 1)
                 )
 
-    def _count(self, size: int, clients: int) -> int:
-        return max(DISTINCT[size] // self._share // (1 if clients > 1 or size > KIB else 4), 4)
+
+def _distinct(size: int, clients: int, share: int) -> int:
+    """How many keys are put by so many clients."""
+    return max(DISTINCT[size] // share // (1 if clients > 1 or size > KIB else 4), 4)
+
+
+def _doomed(port: int, prefix: str, clients: int, share: int) -> list[str]:
+    """Keys that are there to be deleted."""
+    keys = [f"{prefix}/{number:06}" for number in range(_distinct(KIB, clients, share) // 3)]
+    puts = [request("PUT", port, f"/{BUCKET}/{key}", b"gone soon") for key in keys]
+    uvloop.run(send(port, puts, connections=32))
+    return keys
 
 
 async def _answer_bytes(port: int, wire: bytes) -> int:
@@ -210,60 +253,89 @@ async def _answer_bytes(port: int, wire: bytes) -> int:
 
 
 class _Rpc:
-    """Calls of Python's gRPC client, each of the clients a thread with a connection of its own."""
+    """Calls over HTTP/2."""
 
     name = "gRPC"
 
-    def __init__(self, target: str, rest_port: int) -> None:
-        self._target = target
-        self._rest_port = rest_port
+    def __init__(self, gateway: Running, setting: Setting) -> None:
+        self._port = gateway.grpc_port
+        self._rest_port = gateway.rest_port
+        self._turns = itertools.count()
+        self._share = setting.pick(20, 1)
+
+    def prepare(self, work: Work, clients: int, seconds: float) -> Callable[[], Load]:
+        calls = self._calls(work, clients)
+        return lambda: uvloop.run(h2wire.send(self._port, calls, connections=clients, seconds=seconds))
+
+    def floor(self, empty: floor.Ports, work: Work, clients: int, seconds: float) -> Load:
+        match work.operation:
+            case "PUT":
+                call = h2wire.put(BUCKET, "put", bytes(work.size))
+            case "LIST of 1,000":
+                call = h2wire.listing(BUCKET, "list/")
+            case "HEAD":
+                call = h2wire.head(BUCKET, str(KIB))
+            case "DELETE":
+                call = h2wire.delete(BUCKET, "delete")
+            case _:
+                call = h2wire.get(BUCKET, str(work.moves), work.moves)
+        calls = itertools.repeat(call)
+        return uvloop.run(h2wire.send(empty.grpc, calls, connections=clients, seconds=seconds))
+
+    def _calls(self, work: Work, clients: int) -> Iterable[h2wire.Call]:
+        turn = next(self._turns)
+        match work.operation:
+            case "PUT":
+                body, count = os.urandom(work.size), _distinct(work.size, clients, self._share)
+                keys = [f"put-rpc/{turn}/{number:06}" for number in range(count)]
+                return itertools.cycle([h2wire.put(BUCKET, key, body) for key in keys])
+            case "DELETE":
+                keys = _doomed(self._rest_port, f"delete-rpc/{turn}", clients, self._share)
+                return [h2wire.delete(BUCKET, key) for key in keys]
+            case "LIST of 1,000":
+                return itertools.repeat(h2wire.listing(BUCKET, "list/"))
+            case "HEAD":
+                return itertools.repeat(h2wire.head(BUCKET, str(KIB)))
+            case "GET":
+                return itertools.repeat(h2wire.get(BUCKET, str(work.size), work.size))
+            case _:
+                return itertools.repeat(h2wire.get(BUCKET, str(16 * MIB), RANGE_BYTES, first=8 * MIB))
+
+
+class _Python:
+    """Calls of Python's gRPC client, each of the clients a thread with a connection of its own."""
+
+    name = "gRPC by Python's client"
+
+    def __init__(self, gateway: Running) -> None:
+        self._target = gateway.target
         self._turns = itertools.count()
 
     def prepare(self, work: Work, clients: int, seconds: float) -> Callable[[], Load]:
-        """Put what is to be deleted; what is returned asks."""
-        turn = next(self._turns)
-        keys = [f"delete-rpc/{turn}/{number:06}" for number in range(int((800 if clients == 1 else 2700) * seconds))]
-        if work.operation == "DELETE":
-            puts = [request("PUT", self._rest_port, f"/{BUCKET}/{key}", b"gone soon") for key in keys]
-            uvloop.run(send(self._rest_port, puts, connections=32))
-        call = _call(work, f"put-rpc/{turn}", keys)
-        return lambda: _threads(self._target, call, clients, seconds)
+        ask = _asking(work, f"put-python/{next(self._turns)}")
+        return lambda: _threads(self._target, ask, clients, seconds)
 
     def floor(self, empty: floor.Ports, work: Work, clients: int, seconds: float) -> Load:
-        """The same, of an empty servicer."""
-        return _threads(f"127.0.0.1:{empty.grpc}", _call(work, "put", None), clients, seconds)
+        return _threads(f"127.0.0.1:{empty.grpc}", _asking(work, "put"), clients, seconds)
 
 
-Call = Callable[[stubs.Client, int], object]
+Ask = Callable[[stubs.Client, int], object]
 
 
-def _call(work: Work, prefix: str, doomed: Sequence[str] | None) -> tuple[Call, int | None]:
-    """What a client does as its n-th call, and how many there are to do; ``doomed`` is None for a server of no keys."""
-    body = os.urandom(work.size)
-    at = 8 * MIB
+def _asking(work: Work, prefix: str) -> Ask:
+    """What a client of Python's does as its n-th call."""
     match work.operation:
         case "PUT":
-            distinct = DISTINCT[work.size]
-            return (lambda client, number: client.put(BUCKET, f"{prefix}/{number % distinct:06}", body)), None
+            body, distinct = os.urandom(work.size), DISTINCT[work.size]
+            return lambda client, number: client.put(BUCKET, f"{prefix}/{number % distinct:06}", body)
         case "GET":
-            return (lambda client, number: client.get_size(BUCKET, str(work.size))), None
-        case "HEAD":
-            return (lambda client, number: client.head(BUCKET, str(KIB))), None
-        case "LIST of 1,000":
-            return (lambda client, number: client.list(BUCKET, "list/")), None
-        case "DELETE":
-            if doomed is None:
-                return (lambda client, number: client.delete(BUCKET, "")), None
-            names = doomed
-            return (lambda client, number: client.delete(BUCKET, names[number])), len(names)
+            return lambda client, number: client.get_size(BUCKET, str(work.size))
         case _:
-            key = str(RANGE_BYTES if doomed is None else 16 * MIB)
-            return (lambda client, number: client.get_range(BUCKET, key, at, at + RANGE_BYTES - 1)), None
+            return lambda client, number: client.list(BUCKET, "list/")
 
 
-def _threads(target: str, called: tuple[Call, int | None], clients: int, seconds: float) -> Load:
-    call, count = called
-    numbers = itertools.count() if count is None else iter(range(count))
+def _threads(target: str, ask: Ask, clients: int, seconds: float) -> Load:
+    numbers = itertools.count()
     times: list[float] = []
     ready = threading.Barrier(clients + 1)
 
@@ -279,7 +351,7 @@ def _threads(target: str, called: tuple[Call, int | None], clients: int, seconds
                 began = time.perf_counter()
                 if began >= deadline:
                     return
-                call(asks, number)
+                ask(asks, number)
                 times.append(time.perf_counter() - began)
 
     with ThreadPoolExecutor(clients) as pool:
@@ -292,23 +364,30 @@ def _threads(target: str, called: tuple[Call, int | None], clients: int, seconds
 
 
 def _cells(
-    setting: Setting, gateway: Running, asks: _Rest | _Rpc, empty: floor.Ports, seconds: float
+    setting: Setting,
+    gateway: Running,
+    asks: _Asks,
+    empty: floor.Ports,
+    seconds: float,
+    works: Sequence[Work] = WORKS,
+    numbers: Sequence[int] = CLIENTS,
 ) -> Iterator[Cell]:
-    for work in WORKS:
-        for clients in CLIENTS:
+    for work in works:
+        for clients in numbers:
             before = cpu_seconds(empty.pid)
             ceiling = asks.floor(empty, work, clients, seconds / 2)
             ceiling_cpu = cpu_seconds(empty.pid) - before
             ask = asks.prepare(work, clients, seconds)
             gateway.forget_peak()
-            before = gateway.cpu_seconds()
+            before, own = gateway.cpu_seconds(), time.process_time()
             load = ask()
-            cpu = gateway.cpu_seconds() - before
+            cpu, own = gateway.cpu_seconds() - before, time.process_time() - own
             cell = Cell(
                 work=work,
                 clients=clients,
                 load=load,
                 cpu_seconds=cpu,
+                client_cpu_seconds=own,
                 peak_bytes=gateway.peak_bytes(),
                 ceiling=ceiling,
                 ceiling_cpu_seconds=ceiling_cpu,
@@ -320,10 +399,14 @@ def _cells(
 
 
 def _share(cells: Sequence[Cell]) -> str:
-    """How far from its ceiling the row is in which the client has most to do."""
+    """How far from its ceiling the row is in which the client has most to do, and what it does there."""
     cell = next(each for each in cells if (each.work.name, each.clients) == ("GET 1 KiB", max(CLIENTS)))
     share, ceiling = cell.per_second / cell.ceiling.per_second, cell.ceiling.per_second
-    return f"GET of 1 KiB with {cell.clients} clients is at {share:.0%} of its {ceiling:,.0f} per second."
+    return (
+        f"GET of 1 KiB with {cell.clients} clients is at {share:.0%} of its {ceiling:,.0f} per second;"
+        f" each takes {cell.client_cpu_ms * 1000:,.0f} µs of the client's CPU and {cell.cpu_ms * 1000:,.0f} µs of the"
+        " gateway's."
+    )
 
 
 # What is shown -----------------------------------------------------------------------------------------------
@@ -349,6 +432,29 @@ def _table(cells: Sequence[Cell], setting: Setting) -> Table:
             cell.ceiling_cpu_ms,
             cell.cpu_seconds_per_gb,
             cell.peak_bytes / MIB,
+        )
+        for cell in cells
+    ]
+    return Table(head, rows)
+
+
+def _short_table(cells: Sequence[Cell], setting: Setting) -> Table:
+    """Python's client on the gateway and on the empty server."""
+    head = (
+        *("operation", "durability", "clients", "p50, ms", "p99, ms", "per second"),
+        *("p50 of an empty server, ms", "its ceiling, per second", "share of the ceiling"),
+    )
+    rows = [
+        (
+            cell.work.name,
+            setting.durability if cell.work.writes else "—",
+            cell.clients,
+            cell.load.percentile(0.5) * 1000,
+            cell.load.percentile(0.99) * 1000,
+            cell.per_second,
+            cell.ceiling.percentile(0.5) * 1000,
+            cell.ceiling.per_second,
+            f"{cell.per_second / cell.ceiling.per_second:.0%}",
         )
         for cell in cells
     ]
