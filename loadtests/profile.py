@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import Final
 
 import click
-import grpc
 import uvloop
 
-from loadtests import stubs
-from loadtests.gateway import ACCESS_KEY, SECRET_KEY, Running
+from loadtests import h2wire
+from loadtests.gateway import Running
 from loadtests.page import Page, Section, Table
 from loadtests.plots import Plot
 from loadtests.seed import fill
@@ -117,33 +116,22 @@ def loads(gateway: Running, seconds: float) -> dict[str, Load]:
     def rest(wires: Iterable[bytes]) -> Load:
         return lambda seconds: uvloop.run(send(port, wires, connections=CONNECTIONS, seconds=seconds))
 
-    def rpc(call: Callable[[stubs.Client], object]) -> Load:
-        return lambda seconds: _call(gateway.target, call, seconds)
+    def rpc(call: h2wire.Call) -> Load:
+        calls = itertools.repeat(call)
+        return lambda seconds: uvloop.run(
+            h2wire.send(gateway.grpc_port, calls, connections=CONNECTIONS, seconds=seconds)
+        )
 
     return {
         "REST GET 1 KiB": rest(itertools.repeat(request("GET", port, f"/{BUCKET}/{KIB}"))),
         "REST PUT 1 KiB": rest(itertools.cycle(puts)),
         "REST GET 1 MiB": rest(itertools.repeat(request("GET", port, f"/{BUCKET}/{MIB}"))),
         "REST LIST of 1,000": rest(itertools.repeat(listing)),
-        "gRPC GET 1 KiB": rpc(lambda client: client.get(BUCKET, str(KIB))),
-        "gRPC PUT 1 KiB": rpc(lambda client: client.put(BUCKET, "rpc", small)),
-        "gRPC GET 1 MiB": rpc(lambda client: client.get(BUCKET, str(MIB))),
-        "gRPC LIST of 1,000": rpc(lambda client: client.list(BUCKET, "list/")),
+        "gRPC GET 1 KiB": rpc(h2wire.get(BUCKET, str(KIB), KIB)),
+        "gRPC PUT 1 KiB": rpc(h2wire.put(BUCKET, "rpc", small)),
+        "gRPC GET 1 MiB": rpc(h2wire.get(BUCKET, str(MIB), MIB)),
+        "gRPC LIST of 1,000": rpc(h2wire.listing(BUCKET, "list/")),
     }
-
-
-def _call(target: str, call: Callable[[stubs.Client], object], seconds: float) -> None:
-    deadline = time.perf_counter() + seconds
-
-    def client() -> None:
-        with grpc.insecure_channel(target, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
-            asks = stubs.Client(channel, ACCESS_KEY, SECRET_KEY)
-            while time.perf_counter() < deadline:
-                call(asks)
-
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        for each in [pool.submit(client) for _ in range(CONNECTIONS)]:
-            each.result()
 
 
 # How it is sampled -------------------------------------------------------------------------------------------
