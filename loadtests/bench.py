@@ -116,7 +116,7 @@ def put_into(readme: Path, head: str, page: Page) -> None:
 PAGES = {
     "limits": "what the machine itself needs, whoever stores: digests, a sync of the disk, a round trip",
     "reach": "what the design has to reach, and whether it does",
-    "operations": "each operation by size, protocol and clients: times, rates, CPU, memory, the client's ceiling",
+    "operations": "each operation by size, protocol and clients: times, rates, CPU, memory, and an empty server beside",
     "serialisation": "protobuf beside XML and JSON: time and bytes",
     "end-to-end": "what users of unmodified clients see: boto3 and Python's gRPC",
     "fsspec": "files: `rs3gw://` beside s3fs, through fsspec, on one gateway and in turns",
@@ -156,8 +156,10 @@ Nothing leaves loopback, nothing stays behind: roots are temporary, every row en
 The head of each page says which commit was measured, on what, and how much of the cores others had meanwhile: a figure
 of a busy machine is a lower bound.
 Clients and gateway share the cores, so a rate is of both together; the gateway's own cost is in the columns of CPU.
+Who asks is as cheap as we can make it: one thread that sends bytes made before the clock started (`loadtests/wire.py`,
+`loadtests/h2wire.py`). Where an unmodified client asks instead, the page says so.
 Durability stands beside the figures of writes: *strict* answers once the disk has the bytes and the record.
-A ceiling beside a figure is what the client reaches against a server that does nothing.
+A ceiling beside a figure is what the client reaches against a server that does nothing; that of gRPC is grpc.aio.
 """
     )
 
