@@ -60,6 +60,9 @@ SWITCH_SECONDS = 0.0005
 YOUNG_OBJECTS = 20_000
 """How many objects are made before the collector looks at them: a page of 1,000 keys makes about 5,000 by itself."""
 
+WARM_SECONDS = 0.25
+"""How long after the start what it did not need is loaded."""
+
 KEPT_BLOCK_BYTES, KEPT_BYTES, ARENAS = 8 * 1024**2, 32 * 1024**2, 2
 """The largest block that is kept when it is freed, how much of the end of an arena, and how many arenas there are."""
 
@@ -110,8 +113,8 @@ def spare_the_collector() -> None:
     Keep what lives as long as the process out of every garbage collection, and collect less often.
 
     Modules and plans are four fifths of all objects and never garbage; a request leaves hardly a cycle behind.
+    Nothing is collected first: a start leaves no garbage, and to look for it takes as long as a tenth of a start.
     """
-    gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS, 20, 50)
 
@@ -251,12 +254,11 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
             else:
                 telemetry.pour_often()
                 share.ready()
-            # What the first upload needs and a start need not wait for.
-            warming = asyncio.create_task(asyncio.to_thread(digests.warm))
             spare_the_collector()
+            warming = asyncio.create_task(warm())
             scrubber = scrubbing(settings, telemetry, share)
             await stopping.wait()
-            await warming
+            warming.cancel()
 
             inside.is_serving = False
             rest.leave()
@@ -278,6 +280,16 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
             if tracing is not None:
                 await asyncio.to_thread(tracing.close)
         logger("server").info("stopped")
+
+
+async def warm() -> None:
+    """
+    Load what the first upload needs and a start need not wait for.
+
+    A moment later, because a thread that loads modules keeps the interpreter from the first answers.
+    """
+    await asyncio.sleep(WARM_SECONDS)
+    await asyncio.to_thread(digests.warm)
 
 
 def scrubbing(settings: Settings, telemetry: Telemetry, share: Share | None) -> Scrubber | None:
