@@ -2,7 +2,9 @@
 Many writers, one fsync: the committer.
 
 Mutations are queued and applied by one thread, as many as are waiting in one transaction; then one COMMIT makes all
-of them durable and all of their writers are woken together.  A mutation that refuses (a condition does not hold)
+of them durable and all of their writers are woken together.  Those of one kind can be made in one go (``join``): a
+statement lets go of the interpreter and has to wait for it again, which beside a busy loop takes longer than SQLite
+does, so what counts is how many statements there are.  A mutation that refuses (a condition does not hold)
 undoes itself alone, and nobody hears of success before the disk has it.
 
 A COMMIT that fails fails everybody in it, and tells them so with DiskFull or DiskFault: what reached the disk is
@@ -15,9 +17,11 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -31,8 +35,15 @@ log = logging.getLogger("rs3gw.engine")
 MAX_BATCH = 512
 """The most mutations in one transaction: beyond this, waiting longer saves less than it costs."""
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 Mutation = Callable[[apsw.Connection], Result]
+
+Joint = Callable[[apsw.Connection, Sequence[Item]], Sequence[Result | EngineError]]
+"""Many mutations of one kind, made in one go: a result for each, or why it was refused and has changed nothing."""
+
+Ended = Callable[[Any, BaseException | None], None]
+"""(result, fault) of a mutation, told on its loop even where its caller has gone away."""
 
 Seen = Callable[[int, float], None]
 """(mutations, seconds) of a transaction that has ended, told by the committer's thread."""
@@ -40,8 +51,10 @@ Seen = Callable[[int, float], None]
 
 @dataclass(slots=True)
 class _Waiting:
-    mutation: Mutation[Any]
+    joint: Joint[Any, Any]
+    item: Any
     future: asyncio.Future[Any]
+    ended: Ended | None
     result: Any = None
     fault: BaseException | None = None
 
@@ -62,21 +75,42 @@ class Committer:
         self._committed = committed
         # In C, because a writer that wakes a thread from Python waits for it: None is the end.
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        # What came in this turn of a loop.  The thread that is woken for the first of them would take it alone.
+        self._gathered: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
         self._closing = False
         self._thread = threading.Thread(target=self._run, name="rs3gw-committer", daemon=True)
         self._thread.start()
 
-    def submit(self, mutation: Mutation[Result]) -> asyncio.Future[Result]:
-        """Queue a mutation; the future is done when it is durable, or has failed and changed nothing."""
+    def submit(self, mutation: Mutation[Result], ended: Ended | None = None) -> asyncio.Future[Result]:
+        """
+        Queue a mutation; the future is done when it is durable, or has failed and changed nothing.
+
+        Who cancels the future does not take back what is queued: ``ended`` hears of the outcome all the same.
+        """
+        return self.join(_alone, mutation, ended)
+
+    def join(self, joint: Joint[Item, Result], item: Item, ended: Ended | None = None) -> asyncio.Future[Result]:
+        """As ``submit``, for a mutation that is made together with those of its kind that wait beside it."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         if self._closing:
             raise DiskFault("the engine is closed")
-        self._queue.put(_Waiting(mutation, future))
+        loop = future.get_loop()
+        gathered = self._gathered.get(loop)
+        if gathered is None:
+            gathered = self._gathered[loop] = []
+            loop.call_soon(self._hand_over, loop)
+        gathered.append(_Waiting(joint, item, future, ended))
         return future
+
+    def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
+        for waiting in self._gathered.pop(loop, ()):
+            self._queue.put(waiting)
 
     def close(self) -> None:
         """Commit what is queued and end the thread."""
         self._closing = True
+        for loop in tuple(self._gathered):
+            self._hand_over(loop)
         self._queue.put(None)
         self._thread.join()
 
@@ -131,6 +165,12 @@ class Committer:
                 continue
 
 
+# What is never made together with another.
+def _alone(connection: apsw.Connection, mutations: Sequence[Mutation[Result]]) -> list[Result]:
+    (mutation,) = mutations
+    return [mutation(connection)]
+
+
 class _Unclean(Exception):
     """A mutation refused after it had changed something: what it changed must be taken back."""
 
@@ -160,27 +200,45 @@ def apply(connection: apsw.Connection, batch: list[_Waiting]) -> None:
             pass
 
 
-_Run = Callable[[apsw.Connection, _Waiting], None]
+_Run = Callable[[apsw.Connection, Sequence[_Waiting]], Sequence[Any]]
 
 
 def _transact(connection: apsw.Connection, batch: list[_Waiting], run: _Run) -> None:
     connection.execute("BEGIN IMMEDIATE")
-    for waiting in batch:
-        waiting.fault = None
+    for together in _parted(batch):
         try:
-            run(connection, waiting)
+            outcomes = run(connection, together)
         except (apsw.Error, _Unclean):
             raise
         except Exception as fault:  # whatever a condition raises is its writer's to hear
-            waiting.fault = fault
+            outcomes = [fault] * len(together)
+        for waiting, outcome in zip(together, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                waiting.result, waiting.fault = None, outcome
+            else:
+                waiting.result, waiting.fault = outcome, None
     give_back(connection)
     connection.execute("COMMIT")
 
 
-def _bare(connection: apsw.Connection, waiting: _Waiting) -> None:
+def _parted(batch: list[_Waiting]) -> Iterator[list[_Waiting]]:
+    """What is made in one go, in the order of the queue."""
+    for joint, run in groupby(batch, attrgetter("joint")):
+        if joint is _alone:
+            for waiting in run:
+                yield [waiting]
+        else:
+            yield list(run)
+
+
+def _make(connection: apsw.Connection, together: Sequence[_Waiting]) -> Sequence[Any]:
+    return together[0].joint(connection, [waiting.item for waiting in together])
+
+
+def _bare(connection: apsw.Connection, together: Sequence[_Waiting]) -> Sequence[Any]:
     before = connection.total_changes()
     try:
-        waiting.result = waiting.mutation(connection)
+        return _make(connection, together)
     except apsw.Error:
         raise
     except Exception as fault:
@@ -189,10 +247,10 @@ def _bare(connection: apsw.Connection, waiting: _Waiting) -> None:
         raise
 
 
-def _in_savepoint(connection: apsw.Connection, waiting: _Waiting) -> None:
+def _in_savepoint(connection: apsw.Connection, together: Sequence[_Waiting]) -> Sequence[Any]:
     connection.execute("SAVEPOINT mutation")
     try:
-        waiting.result = waiting.mutation(connection)
+        outcomes = _make(connection, together)
     except apsw.Error:
         raise
     except Exception:
@@ -200,10 +258,13 @@ def _in_savepoint(connection: apsw.Connection, waiting: _Waiting) -> None:
         connection.execute("RELEASE mutation")
         raise
     connection.execute("RELEASE mutation")
+    return outcomes
 
 
 def _settle(batch: list[_Waiting]) -> None:
     for waiting in batch:
+        if waiting.ended is not None:
+            waiting.ended(waiting.result, waiting.fault)
         if waiting.future.done():
             continue
         if waiting.fault is not None:

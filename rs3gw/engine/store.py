@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -214,31 +215,22 @@ class Store:
         self, mutation: Callable[[apsw.Connection], tuple[Result, index.Freed]], extents: Sequence[Extent] = ()
     ) -> Result:
         """Commit a mutation that names extents and frees blobs."""
-        pending = self._committer.submit(mutation)
-        try:
-            # A caller that goes away does not take back what is queued: the outcome is still attended to.
-            with spans.within("commit"):
-                result, freed = await asyncio.shield(pending)
-        except asyncio.CancelledError:
-            pending.add_done_callback(lambda done: self._attend(done, extents))
-            raise
-        except (DiskFull, DiskFault):
-            self._blobs.published(extents)
-            raise
-        self._blobs.published(extents)
-        if freed:
-            self._blobs.free(freed)
+        with spans.within("commit"):
+            result, _ = await self._committer.submit(mutation, partial(self._attend, extents))
         return result
 
-    def _attend(self, done: asyncio.Future[tuple[Result, index.Freed]], extents: Sequence[Extent]) -> None:
-        if done.cancelled():
-            return
-        fault = done.exception()
-        if fault is None:
+    def _attend(
+        self, extents: Sequence[Extent], outcome: tuple[object, index.Freed] | None, fault: BaseException | None
+    ) -> None:
+        """
+        A mutation has ended, and its caller may have gone away meanwhile.
+
+        Nobody knows after a fault of the disk whether the extents are named: they are not to be removed.
+        """
+        if fault is None or isinstance(fault, (DiskFull, DiskFault)):
             self._blobs.published(extents)
-            self._blobs.free(done.result()[1])
-        elif isinstance(fault, (DiskFull, DiskFault)):
-            self._blobs.published(extents)
+        if fault is None and outcome is not None and outcome[1]:
+            self._blobs.free(outcome[1])
 
     # Buckets
 
@@ -326,21 +318,16 @@ class Store:
         condition: Condition | None = None,
     ) -> Object:
         self._require_room(0)
-
-        def put(connection: apsw.Connection) -> tuple[Object, index.Freed]:
-            made = Object(
-                bucket=bucket,
-                key=key,
-                version_id=NULL_VERSION,
-                size=content.size,
-                modified=self._now(),
-                facts=facts,
-                content=content,
-                parts=parts,
+        made = Object(bucket, key, NULL_VERSION, content.size, self._now(), facts, content, parts)
+        if content.inline is not None and condition is None:
+            with spans.within("commit"):
+                await self._committer.join(index.put_objects, made, partial(self._attend, ()))
+        else:
+            await self._publish(
+                lambda connection: (None, index.put_object(connection, made, condition, self._blobs.staged)),
+                content.extents,
             )
-            return made, index.put_object(connection, made, condition, self._blobs.staged)
-
-        return await self._publish(put, content.extents)
+        return made
 
     async def delete_object(
         self, bucket: str, key: str, *, version_id: str | None = None, condition: Condition | None = None

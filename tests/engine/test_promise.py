@@ -13,6 +13,7 @@ from rs3gw.engine.ports import (
     BucketOccupied,
     Content,
     Facts,
+    Object,
     ObjectMissing,
     Part,
     PartMissing,
@@ -89,6 +90,32 @@ async def test_an_object_comes_back_as_it_was_put(engine, data):
 
     assert data == await get(engine, "key")
     assert made == engine.object("bucket", "key")
+
+
+async def test_puts_at_once_are_each_what_one_alone_is(engine):
+    """More than one statement of the index takes, over what was there and over each other."""
+    await put(engine, "0", LARGE)
+    await put(engine, "1", b"old")
+    keys = [str(number % 70) for number in range(100)]
+
+    made = await asyncio.gather(*(put(engine, key, b"%d" % number) for number, key in enumerate(keys)))
+
+    last = {key: number for number, key in enumerate(keys)}
+    assert {key: b"%d" % number for key, number in last.items()} == {key: await get(engine, key) for key in last}
+    assert [made[number] for number in last.values()] == [engine.object("bucket", key) for key in last]
+
+
+async def test_of_puts_at_once_only_those_into_a_missing_bucket_are_refused(engine):
+    content = await staged(engine, b"x")
+    names = ("bucket", "missing", "bucket", "missing")
+
+    outcomes = await asyncio.gather(
+        *(engine.put_object(name, str(number), content, FACTS) for number, name in enumerate(names)),
+        return_exceptions=True,
+    )
+
+    assert [type(outcome) for outcome in outcomes] == [Object, BucketMissing, Object, BucketMissing]
+    assert (await get(engine, "0"), await get(engine, "2")) == (b"x", b"x")
 
 
 async def test_a_range_of_a_large_object_crosses_its_chunks(engine):

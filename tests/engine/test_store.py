@@ -11,6 +11,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+import apsw
 import pytest
 
 from rs3gw.engine.index import FREE_PAGES
@@ -53,6 +54,38 @@ async def test_space_returns_after_overwriting_deleting_and_copying(tmp_path, re
     await store.close()
 
     assert on_disk(tmp_path / "root") == 0
+
+
+async def test_small_puts_at_once_leave_nothing_of_what_they_replace(tmp_path, reopened):
+    store = reopened()
+    await store.create_bucket(bucket())
+    await put(store, "0", LARGE)
+    for _ in range(2):
+        await asyncio.gather(*(put(store, str(number % 40), b"x") for number in range(60)))
+    await store.close()
+
+    kept = apsw.Connection(str(tmp_path / "root" / "index.db")).execute("SELECT count(*) FROM inlines").get
+
+    assert (40, 0) == (kept, on_disk(tmp_path / "root"))
+
+
+async def test_who_goes_away_does_not_take_back_what_is_queued(tmp_path, reopened):
+    """The outcome is attended to all the same: what the put replaced goes, and what it brought stays."""
+    store = reopened()
+    await store.create_bucket(bucket())
+    await put(store, "key", LARGE)
+    content = await staged(store, LARGE[1:])
+    putting = asyncio.ensure_future(store.put_object("bucket", "key", content, FACTS))
+    await asyncio.sleep(0)
+    putting.cancel()
+    await asyncio.gather(putting, return_exceptions=True)
+    await put(store, "later", b"x")
+    await store.sweep()
+
+    assert putting.cancelled()
+    assert LARGE[1:] == await get(store, "key")
+    await store.close()
+    assert len(LARGE) - 1 == on_disk(tmp_path / "root")
 
 
 async def test_the_index_shrinks_as_its_objects_go(tmp_path, reopened):
