@@ -23,7 +23,10 @@ def begin(answering: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop)
         waits_for = answering.send(None)
     except StopIteration:
         return None
-    return loop.create_task(_resumed(answering, waits_for))
+    resumed = _resumed(answering, waits_for)
+    # To where the task takes over: a coroutine that has not begun would not hear that its task was cancelled before.
+    resumed.send(None)
+    return loop.create_task(resumed)
 
 
 async def _resumed(answering: Coroutine[Any, Any, None], waits_for: Any) -> None:
@@ -33,6 +36,15 @@ async def _resumed(answering: Coroutine[Any, Any, None], waits_for: Any) -> None
 
 @types.coroutine
 def _steps(answering: Coroutine[Any, Any, None], waits_for: Any) -> Generator[Any, Any, None]:
+    try:
+        yield
+    except asyncio.CancelledError as fault:
+        # A task cancels what it waits for, and hears of it from that.
+        if waits_for is None or not waits_for.cancel():
+            try:
+                waits_for = answering.throw(fault)
+            except StopIteration:
+                return
     while True:
         try:
             sent = yield waits_for
