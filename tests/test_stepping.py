@@ -34,7 +34,7 @@ async def test_a_cancelled_answer_hears_of_it(turns, waits_for):
     async def answer():
         try:
             if waits_for == "a turn of the loop":
-                while True:
+                while True:  # noqa: ASYNC110 - it is what is tried
                     await asyncio.sleep(0)
             await (future if waits_for == "a future" else loop.create_task(endless()))
         except asyncio.CancelledError:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,8 +61,9 @@ BLOCK_BYTES: Final = 32 * 1024
 """The largest header block, as it is sent, and the most that its fields come to."""
 BLOCK_FRAMES: Final = 16
 """How many frames it may be cut into."""
-KNOWN_BLOCKS, KNOWN_BLOCK_BYTES = 64, 1024
-"""How many header blocks of a connection are remembered, and how large each may be: a client says the same again."""
+KNOWN_BLOCKS, KNOWN_BLOCK_BYTES, KNOWN_REQUEST_BYTES = 64, 1024, 4096
+"""How many header blocks of a connection are remembered, and how large each may be, and what it says: a client says
+the same again, and a block of a few bytes may say very much."""
 NUISANCES: Final = 1000
 """How many frames that ask for nothing are taken before a client has to calm down; half are forgotten each second."""
 IDLE_PINGS: Final = 2
@@ -142,15 +144,17 @@ def read_request(fields: Sequence[tuple[bytes, bytes]]) -> Request:
     size = 0
     for name, value in fields:
         size += len(name) + len(value) + 32
+        if _NO_VALUE.search(value):
+            raise StreamFault(PROTOCOL_ERROR)
         if name.startswith(b":"):
             if found or name in pseudo or name not in (b":method", b":scheme", b":path", b":authority"):
                 raise StreamFault(PROTOCOL_ERROR)
             pseudo[name] = value
         elif (
-            name != name.lower()
+            not _NAME.fullmatch(name)
             or name in _OF_CONNECTIONS
             or (name == b"te" and value != b"trailers")
-            or (name == b"content-length" and not value.isdigit())
+            or (name == b"content-length" and not _LENGTH.fullmatch(value))
         ):
             raise StreamFault(PROTOCOL_ERROR)
         else:
@@ -163,6 +167,10 @@ def read_request(fields: Sequence[tuple[bytes, bytes]]) -> Request:
 
 _OF_CONNECTIONS = frozenset((b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
 """Fields of a connection of HTTP/1.1, which HTTP/2 has no place for."""
+_NAME = re.compile(rb"[!-9;-@\[-~]+")
+_NO_VALUE = re.compile(rb"[\0\r\n]|\A[ \t]|[ \t]\Z")
+_LENGTH = re.compile(rb"[0-9]{1,19}")
+"""Of content: more digits are no length, and a number of thousands of them is none to Python."""
 
 
 _head = struct.Struct(">IBI").pack
@@ -215,10 +223,10 @@ class Stream:
         "_arrived",
         "_due",
         "_is_wide",
-        "_late_at",
         "_room",
         "_taken",
         "_waited",
+        "_waits_since",
         "connection",
         "has_ended",
         "is_lost",
@@ -227,6 +235,7 @@ class Stream:
         "receivable",
         "request",
         "sendable",
+        "unsent",
     )
 
     def __init__(self, connection: Connection, number: int, request: Request) -> None:
@@ -243,9 +252,11 @@ class Stream:
         self._arrived = 0
         self._due = 0
         self._is_wide = False
+        self.unsent = 0
+        """How much waits to be sent."""
         self._room: asyncio.Future[None] | None = None
         """Done when there may be room to send."""
-        self._late_at: float | None = None
+        self._waits_since = 0.0
         self._waited, self._taken = 0.0, 0
         """How long its client has been waited for, and what it took meanwhile, since it was last judged by that."""
 
@@ -332,23 +343,29 @@ class Stream:
                 if take == left:
                     return
                 head, data = head[take:], data[max(0, take - len(head)) :]
+            self.unsent = left - max(0, take)
             await self._wait()
 
     async def _wait(self) -> None:
         connection = self.connection
-        began = connection.loop.time()
-        self._late_at = began + connection.host.bounds.idle_seconds
+        self._waits_since = connection.loop.time()
         self._room = connection.loop.create_future()
         connection.waiting[self] = None
         try:
             await self._room
+        except asyncio.CancelledError:
+            del connection.waiting[self]
+            connection.wake()  # there may have been room for it, which is now for another
+            raise
         finally:
-            self._room = self._late_at = None
+            self._room = None
             connection.waiting.pop(self, None)
-        self._waited += connection.loop.time() - began
+        self._waited += connection.loop.time() - self._waits_since
         if self._waited >= connection.host.bounds.idle_seconds:
             if self._taken < connection.host.bounds.idle_bytes:
                 self._let_go()
+                # That has cancelled this task: it is to hear of it once, and not again from what it cleans up with.
+                await asyncio.sleep(0)
             self._waited, self._taken = 0.0, 0
 
     def there_is_room(self) -> None:
@@ -358,9 +375,14 @@ class Stream:
 
     def look(self, now: float) -> None:
         """See whether the client is late."""
-        if self._late_at is not None and now >= self._late_at:
-            self._late_at = None
+        if self._room is None or self.connection.is_paused:
+            return  # while the transport is full, its connection is judged
+        if now - self._waits_since >= self.connection.host.bounds.idle_seconds:
             self._let_go()
+
+    def wait_anew(self, now: float) -> None:
+        """The socket was waited for until now, and its client could not be heard: windows are waited for from here."""
+        self._waits_since = now
 
     def _let_go(self) -> None:
         log.info("a client took %d bytes of its answer in %g s", self._taken, self.connection.host.bounds.idle_seconds)
@@ -417,6 +439,7 @@ class Connection(asyncio.Protocol):
         "_due",
         "_fresh",
         "_gathered",
+        "_has_room",
         "_has_settings",
         "_heard",
         "_idle_pings",
@@ -481,6 +504,8 @@ class Connection(asyncio.Protocol):
         self._last = 0
         """The last stream that the client opened."""
         self._is_prefaced = self._has_settings = False
+        self._has_room = False
+        """Whether what has just come opened a window of more than one stream."""
         self._nuisances = self._idle_pings = 0
         self._pinged_at = 0.0
         """When the client last pinged."""
@@ -537,18 +562,34 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.is_paused = False
-        self._stalled_at = None
-        if not self.is_closing:
+        # Who takes what it is sent is there, though we have not listened.
+        self._heard = self.loop.time()
+        if self.is_closing:
+            self._watch_stall()  # what is left has to go out as well, and nothing else would end the connection
+        else:
+            self._stalled_at = None
             self._transport.resume_reading()
-        self._wake()
+        for stream in self.waiting:
+            stream.wait_anew(self._heard)
+        self.wake()
 
     def _watch_stall(self) -> None:
         self._unsent = self._transport.get_write_buffer_size()
         self._stalled_at = self.loop.time() + self.host.bounds.idle_seconds
 
-    def _wake(self) -> None:
-        for stream in list(self.waiting):
-            stream.there_is_room()
+    def wake(self) -> None:
+        """
+        Let those send that there is room for, the longest waiting first.
+
+        A client that lets many wait and takes a byte at a time would have all of them look for it, at each.
+        """
+        room = 0 if self.is_paused else self.sendable
+        for stream in self.waiting:
+            if room <= 0:
+                return
+            if stream.sendable > 0:
+                room -= min(stream.sendable, stream.unsent)
+                stream.there_is_room()
 
     def data_received(self, data: bytes) -> None:
         if self.is_closing:
@@ -560,6 +601,9 @@ class Connection(asyncio.Protocol):
         except ConnectionFault as fault:
             log.info("a connection ends: %s", fault)
             self._end(fault.code, str(fault))
+        if self._has_room:
+            self._has_room = False
+            self.wake()
         fresh, self._fresh = self._fresh, []
         for stream in fresh:
             if not stream.is_over:
@@ -619,13 +663,13 @@ class Connection(asyncio.Protocol):
         self._receivable -= size
         stream, ends = self.streams.get(number), bool(flags & END_STREAM)
         if stream is not None and stream.has_ended:
-            stream.reset(STREAM_CLOSED)
+            self._fault(number, STREAM_CLOSED)
             stream = None
         elif stream is not None and size > stream.receivable:
-            stream.reset(FLOW_CONTROL_ERROR)
+            self._fault(number, FLOW_CONTROL_ERROR)
             stream = None
         elif stream is None and number not in self._cut:
-            self._reset(number, STREAM_CLOSED)
+            self._fault(number, STREAM_CLOSED)
         if stream is not None:
             stream.receivable -= size
         self._padding_left = padding or 0
@@ -666,7 +710,7 @@ class Connection(asyncio.Protocol):
         try:
             stream.finish()
         except StreamFault as fault:
-            stream.reset(fault.code)
+            self._fault(stream.number, fault.code)
 
     def take(self, size: int) -> None:
         """So many bytes that came are out of the way."""
@@ -699,6 +743,7 @@ class Connection(asyncio.Protocol):
         elif kind == GOAWAY:
             if number:
                 raise ConnectionFault(PROTOCOL_ERROR, "GOAWAY is of the connection.")
+            self._calm()
         elif kind == PUSH_PROMISE:
             raise ConnectionFault(PROTOCOL_ERROR, "A client makes no promises.")
         else:
@@ -744,7 +789,7 @@ class Connection(asyncio.Protocol):
                 if self._depends_on_itself:
                     raise StreamFault(PROTOCOL_ERROR)
             except StreamFault as fault:
-                self._reset(number, fault.code)
+                self._fault(number, fault.code)
             else:
                 self._begin(number, request, ends)
             return
@@ -753,11 +798,11 @@ class Connection(asyncio.Protocol):
         stream = self.streams.get(number)
         if stream is not None:
             if stream.has_ended:
-                stream.reset(STREAM_CLOSED)
+                self._fault(number, STREAM_CLOSED)
             elif ends and not any(name.startswith(b":") for name, _ in fields):
                 self._finish(stream)
             else:
-                stream.reset(PROTOCOL_ERROR)
+                self._fault(number, PROTOCOL_ERROR)
         elif number not in self._cut:
             raise ConnectionFault(STREAM_CLOSED, "A stream is opened once.")
 
@@ -765,7 +810,7 @@ class Connection(asyncio.Protocol):
         """The request of a header block, remembered where the same bytes will mean the same.  Raises StreamFault."""
         fields, is_same = self._fields(block)
         request = read_request(fields)
-        if is_same and len(block) <= KNOWN_BLOCK_BYTES:
+        if is_same and len(block) <= KNOWN_BLOCK_BYTES and request.size <= KNOWN_REQUEST_BYTES:
             if len(self._known) >= KNOWN_BLOCKS:
                 self._known.clear()
             self._known[block] = request
@@ -810,7 +855,7 @@ class Connection(asyncio.Protocol):
             self.sendable += more
             if self.sendable > LARGEST_WINDOW:
                 raise ConnectionFault(FLOW_CONTROL_ERROR, "A window is too large.")
-            self._wake()
+            self._has_room = True
             return
         self._opened(number)
         stream = self.streams.get(number)
@@ -818,10 +863,10 @@ class Connection(asyncio.Protocol):
             return
         stream.sendable += more
         if not more:
-            stream.reset(PROTOCOL_ERROR)
+            self._fault(number, PROTOCOL_ERROR)
         elif stream.sendable > LARGEST_WINDOW:
-            stream.reset(FLOW_CONTROL_ERROR)
-        else:
+            self._fault(number, FLOW_CONTROL_ERROR)
+        elif stream.sendable > 0 and self.sendable > 0 and not self.is_paused:
             stream.there_is_room()
 
     def _take_reset(self, number: int, payload: bytes) -> None:
@@ -839,40 +884,45 @@ class Connection(asyncio.Protocol):
         if len(payload) % 6 or (flags & ACK and payload):
             raise ConnectionFault(FRAME_SIZE_ERROR, "A setting has six bytes.")
         if flags & ACK:
+            self._calm()
             return
         if self._has_settings:
             self._calm()
         else:
             self._has_settings, self._deadline = True, None
+        window = None
         for at in range(0, len(payload), 6):
             name, value = int.from_bytes(payload[at : at + 2], "big"), int.from_bytes(payload[at + 2 : at + 6], "big")
             if name == INITIAL_WINDOW_SIZE:
-                self._change_windows(value)
+                if value > LARGEST_WINDOW:
+                    raise ConnectionFault(FLOW_CONTROL_ERROR, "A window is too large.")
+                window = value
             elif name == ENABLE_PUSH and value > 1:
                 raise ConnectionFault(PROTOCOL_ERROR, "ENABLE_PUSH is 0 or 1.")
             elif name == MAX_FRAME_SIZE and not FRAME_BYTES <= value < 2**24:
                 raise ConnectionFault(PROTOCOL_ERROR, "MAX_FRAME_SIZE is out of its range.")
+        if window is not None:
+            # The last word on it, for a frame has room for thousands.
+            self._change_windows(window)
         self.write(frame(SETTINGS, ACK, 0))
 
     def _change_windows(self, size: int) -> None:
-        if size > LARGEST_WINDOW:
-            raise ConnectionFault(FLOW_CONTROL_ERROR, "A window is too large.")
         more, self.initial_window = size - self.initial_window, size
         for stream in self.streams.values():
             stream.sendable += more
             if stream.sendable > LARGEST_WINDOW:
                 raise ConnectionFault(FLOW_CONTROL_ERROR, "A window is too large.")
-        self._wake()
+        self._has_room = True
 
     def _take_ping(self, flags: int, number: int, payload: bytes) -> None:
         self._sized(payload, 8)
         if number:
             raise ConnectionFault(PROTOCOL_ERROR, "PING is of the connection.")
+        self._calm()
         if flags & ACK:
-            if payload == LAST_PING:
+            if payload == LAST_PING and self._left_at is not None:
                 self._leave_now()
             return
-        self._calm()
         if self._heard - self._pinged_at < self.host.bounds.least_ping_seconds:
             self._idle_pings += 1
             if self._idle_pings > IDLE_PINGS:
@@ -884,15 +934,12 @@ class Connection(asyncio.Protocol):
         # Nothing is made of it (section 5.3.2).
         if not number:
             raise ConnectionFault(PROTOCOL_ERROR, "PRIORITY is of a stream.")
-        self._calm()
-        stream = self.streams.get(number)
-        fault = FRAME_SIZE_ERROR if len(payload) != 5 else PROTOCOL_ERROR
-        if len(payload) == 5 and int.from_bytes(payload[:4], "big") & LARGEST_STREAM != number:
-            return
-        if stream is None:
-            self._reset(number, fault)
+        if len(payload) != 5:
+            self._fault(number, FRAME_SIZE_ERROR)
+        elif int.from_bytes(payload[:4], "big") & LARGEST_STREAM == number:
+            self._fault(number, PROTOCOL_ERROR)
         else:
-            stream.reset(fault)
+            self._calm()
 
     def _sized(self, payload: bytes, size: int) -> None:
         if len(payload) != size:
@@ -955,9 +1002,7 @@ class Connection(asyncio.Protocol):
         self.streams.pop(stream.number, None)
         stream.released()
         if not stream.has_ended:
-            self._cut[stream.number] = None
-            if len(self._cut) > self.host.bounds.streams:
-                del self._cut[next(iter(self._cut))]
+            self._pass_over(stream.number)
         if not self.streams:
             self._unused_since = self._heard
             if self._is_left:
@@ -965,8 +1010,23 @@ class Connection(asyncio.Protocol):
 
     def _reset(self, number: int, code: int) -> None:
         """Refuse a stream that nobody has begun."""
-        self._cut[number] = None
+        self._pass_over(number)
         self.write(frame(RST_STREAM, 0, number, code.to_bytes(4, "big")))
+
+    def _pass_over(self, number: int) -> None:
+        """Take what still comes of a stream for nothing; of the last of them, not of all that there ever were."""
+        self._cut[number] = None
+        if len(self._cut) > self.host.bounds.streams:
+            del self._cut[next(iter(self._cut))]
+
+    def _fault(self, number: int, code: int) -> None:
+        """Reset a stream for what its client did; who makes us do it might as well do it himself, and is counted so."""
+        stream = self.streams.get(number)
+        if stream is None:
+            self._reset(number, code)
+        else:
+            stream.reset(code)
+        self._calm()
 
     # Ends
 
@@ -988,12 +1048,12 @@ class Connection(asyncio.Protocol):
             return
         if self._left_at is not None and now >= self._left_at:
             self._leave_now()
-        if self._asked_at is not None and self._heard >= self._asked_at:
-            self._asked_at = None
+        if self._asked_at is not None and (self.is_paused or self._heard >= self._asked_at):
+            self._asked_at = None  # while we do not listen, it is judged by what it takes
         if self._asked_at is not None and now - self._asked_at >= bounds.answer_seconds:
             log.info("a client is not there any more")
             self._transport.abort()
-        elif self._asked_at is None and now - self._heard >= bounds.ping_seconds:
+        elif self._asked_at is None and not self.is_paused and now - self._heard >= bounds.ping_seconds:
             self._asked_at = now
             self.write(frame(PING, 0, 0, PRESENCE_PING))
         if not self.streams and self._left_at is None and now - self._unused_since >= bounds.unused_seconds:
