@@ -33,6 +33,7 @@ from rs3gw.errors import (
     IncompleteBody,
     InvalidRequest,
     MaxMessageLengthExceeded,
+    NotImplementedHere,
     RequestTimeout,
     S3Error,
 )
@@ -48,6 +49,8 @@ HEAD_BYTES: Final = 5
 """Of a message: whether it is compressed, and its size."""
 COPIED_BYTES: Final = 4096
 """What comes in smaller pieces is copied, so that it does not hold on to all that it came with."""
+MESSAGES_AHEAD: Final = 64
+"""How many messages are told apart before somebody reads them: an empty one costs forty times what it came with."""
 
 Handler = Callable[["Call"], Awaitable[None]]
 
@@ -156,7 +159,8 @@ class Call(http2.Stream):
         """How it ends, unless it comes to another end."""
         self._initial: bytes | None = _BEGINNING
         """The head of the answer, until it is sent."""
-        self._messages: deque[Buffer] = deque()
+        self._messages: deque[tuple[int, Buffer]] = deque()
+        """With their flags: what is compressed is expanded for who reads it, and not before."""
         self._held: list[Buffer] = []
         self._held_bytes, self._wanted = 0, HEAD_BYTES
         """Of the message that is arriving, its envelope included: how much is there, and how much there has to be."""
@@ -187,15 +191,14 @@ class Call(http2.Stream):
             self._close(Ended(RESOURCE_EXHAUSTED, "Too many calls are under way."))
             return
         self._method = method = self.host.method(request.path)
-        method.watch.begin()
-        if head.seconds is not None:
-            self._deadline = self.connection.loop.call_later(head.seconds, self._expire)
-        answering = self._answer(method)
         if method.is_traced and self.host.trace is not None:
             # A task, so that the span is the call's alone.
-            self._go_on(self.connection.loop.create_task(self._traced(self.host.trace, answering)))
-            return
-        self._begin(answering)
+            self._go_on(self.connection.loop.create_task(self._traced(self.host.trace, method)))
+        else:
+            self._begin(self._answer(method))
+        if self._task is not None and head.seconds is not None:
+            # After the task, which is to begin before it can be late.
+            self._deadline = self.connection.loop.call_later(head.seconds, self._expire)
 
     def _begin(self, answering: Coroutine[Any, Any, None]) -> None:
         try:
@@ -215,7 +218,7 @@ class Call(http2.Stream):
         await self.send(b"", memoryview(sentence))
         self.send_end(b"")
 
-    async def _traced(self, trace: spans.Begin, answering: Coroutine[Any, Any, None]) -> None:
+    async def _traced(self, trace: spans.Begin, method: Method) -> None:
         headers = {name: value for name, value in self.metadata() if isinstance(value, str)}
         known: dict[str, spans.Value] = {"rpc.system.name": "grpc", "rpc.method": self.request.path[1:]}
         peer = address_of(self.peer())
@@ -224,7 +227,7 @@ class Call(http2.Stream):
         span = trace(self.request.path[1:], headers, known)
         spans.CURRENT.set(span)
         try:
-            await answering
+            await self._answer(method)
         except asyncio.CancelledError as fault:
             spans.fail(fault)
             raise
@@ -233,11 +236,14 @@ class Call(http2.Stream):
             span.end()
 
     async def _answer(self, method: Method) -> None:
+        method.watch.begin()
         try:
             await method.handler(self)
             self._close(None)
         except Ended as ended:
             self._close(ended)
+        except S3Error as fault:
+            self._close(ended_by(fault))
         except asyncio.CancelledError:
             if self._is_late:
                 self._close(Ended(DEADLINE_EXCEEDED, "Deadline Exceeded"))
@@ -297,19 +303,26 @@ class Call(http2.Stream):
             self._uncredited += len(data)
         if self._is_refused is not None:
             return
-        self._held.append(data if len(data) >= COPIED_BYTES else bytes(data))
+        if len(data) >= COPIED_BYTES:
+            self._held.append(data)
+        elif self._held and isinstance(self._held[-1], bytearray):
+            self._held[-1] += data  # a piece of a few bytes would cost more than it holds
+        else:
+            self._held.append(bytearray(data))
         self._held_bytes += len(data)
         if self._held_bytes >= self._wanted:
             self._gather()
 
     def _gather(self) -> None:
-        """Take the messages that are whole out of what has come."""
+        """Take messages that are whole out of what has come, if not all that there may be."""
+        if len(self._messages) >= MESSAGES_AHEAD:
+            return
         # A view, because a slice of bytes is a copy, and a message may be large.
         held = memoryview(self._held[0] if len(self._held) == 1 else b"".join(self._held))
         at, left = 0, len(held)
         while True:
             wanted = HEAD_BYTES
-            if left < wanted:
+            if left < wanted or len(self._messages) >= MESSAGES_AHEAD:
                 break
             size = int.from_bytes(held[at + 1 : at + HEAD_BYTES], "big")
             wanted += size
@@ -318,33 +331,33 @@ class Call(http2.Stream):
                 return
             if left < wanted:
                 break
-            message: Buffer = held[at + HEAD_BYTES : at + wanted]
-            if held[at]:
-                try:
-                    message = self._expanded(held[at], held[at + HEAD_BYTES : at + wanted])
-                except S3Error as fault:
-                    self._break(fault)
-                    return
-            self._messages.append(message)
+            self._messages.append((held[at], held[at + HEAD_BYTES : at + wanted]))
             at += wanted
             left -= wanted
             self._wake()
         self._held = [held[at:]] if left else []
         self._held_bytes, self._wanted = left, wanted
 
-    def _expanded(self, flags: int, message: memoryview) -> bytes:
+    def _expanded(self, flags: int, message: Buffer) -> bytes:
         """A message that is compressed.  Raises S3Error."""
         encoding = self.request.known.encoding
-        if flags != 1 or encoding not in _WINDOW_BITS:
-            raise InvalidRequest(message=f"A message is compressed, and grpc-encoding is {encoding}.")
+        if flags != 1 or encoding == "identity":
+            raise InvalidRequest(message="A message says that it is compressed, and grpc-encoding does not say how.")
+        if encoding not in _WINDOW_BITS:
+            raise NotImplementedHere(
+                message=f"A message is compressed with {encoding}; gzip and deflate are known here."
+            )
         most = self.host.max_message_bytes
         expanding = zlib.decompressobj(_WINDOW_BITS[encoding])
         try:
-            whole = expanding.decompress(message, most)
+            # One more than there may be, so that a message of just as much is seen to have come to its end.
+            whole = expanding.decompress(message, most + 1)
         except zlib.error as fault:
             raise InvalidRequest(message=f"A message is not compressed with {encoding}.") from fault
-        if expanding.unconsumed_tail or not expanding.eof:
+        if len(whole) > most:
             raise _too_large("This one, once expanded, has more", most)
+        if not expanding.eof or expanding.unused_data:
+            raise InvalidRequest(message=f"A message is not one whole of {encoding}.")
         return whole
 
     def _break(self, fault: S3Error) -> None:
@@ -354,15 +367,14 @@ class Call(http2.Stream):
         self._wake()
 
     def ended(self) -> None:
-        if self._held_bytes and self._is_refused is None:
-            self._break(
-                IncompleteBody(
-                    message="The stream ends within a message.",
-                    number_bytes_expected=max(0, self._wanted - HEAD_BYTES),
-                    number_bytes_provided=max(0, self._held_bytes - HEAD_BYTES),
-                )
-            )
         self._wake()
+
+    def _cut_short(self) -> IncompleteBody:
+        return IncompleteBody(
+            message="The stream ends within a message.",
+            number_bytes_expected=max(0, self._wanted - HEAD_BYTES),
+            number_bytes_provided=max(0, self._held_bytes - HEAD_BYTES),
+        )
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():
@@ -403,14 +415,25 @@ class Call(http2.Stream):
                 self._reader = None
         self._due_at = None
         self._credit()
-        if self._messages:
-            message = self._messages.popleft()
-            self._received += 1
-            self._received_bytes += len(message)
-            return message
-        if self._is_refused is not None:
-            raise self._is_refused
-        return None
+        if not self._messages:
+            if self._held_bytes and self._is_refused is None:
+                self._break(self._cut_short())
+            if self._is_refused is not None:
+                raise self._is_refused
+            return None
+        flags, message = self._messages.popleft()
+        if not self._messages and self._held_bytes >= self._wanted:
+            self._gather()
+        if flags:
+            try:
+                message = self._expanded(flags, message)
+            except S3Error as fault:
+                self._messages.clear()
+                self._break(fault)
+                raise
+        self._received += 1
+        self._received_bytes += len(message)
+        return message
 
     def _credit(self) -> None:
         if self._uncredited:
@@ -498,7 +521,8 @@ _OF_PROTOCOL = frozenset(("te", "content-type", "content-length"))
 def _trailers(ended: Ended) -> bytes:
     fields = [(b"grpc-status", b"%d" % ended.status)]
     if ended.message:
-        fields.append((b"grpc-message", quote(ended.message, safe=_PRINTABLE).encode()))
+        # No longer than clients take it, and without the halves of characters that a client's own bytes may be.
+        fields.append((b"grpc-message", quote(faults.cut(ended.message), safe=_PRINTABLE).encode()))
     fields += [(name.encode(), base64.b64encode(value).rstrip(b"=")) for name, value in ended.trailing]
     return b"".join(http2.literal(name, value) for name, value in fields)
 

@@ -30,7 +30,7 @@ def known(fault: Exception) -> S3Error:
 
 def sentence(fault: S3Error) -> str:
     """Its sentence."""
-    return _cut(fault.message, MAX_SENTENCE_BYTES)
+    return cut(fault.message)
 
 
 def trailing(fault: S3Error) -> Trailing:
@@ -43,10 +43,11 @@ def trailing(fault: S3Error) -> Trailing:
 
 
 def _short(fault: S3Error) -> dict[str, str]:
-    return {name: _cut(value, MAX_FIELD_BYTES) for name, value in fault.fields().items()}
+    return {name: cut(value, MAX_FIELD_BYTES) for name, value in fault.fields().items()}
 
 
-def _cut(text: str, most_bytes: int) -> str:
+def cut(text: str, most_bytes: int = MAX_SENTENCE_BYTES) -> str:
+    """What of a text a client may be sent."""
     return text.encode(errors="replace")[:most_bytes].decode(errors="ignore")
 
 

@@ -5,17 +5,20 @@ Clients that misbehave: each is told what is wrong, in the code that RFC 9113 ha
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import random
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import hpack
 import pytest
 import s3_pb2
+from grpc_health.v1 import health_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -60,6 +63,7 @@ from rs3gw.rpc.http2 import (
     frame,
 )
 from rs3gw.rpc.server import Server
+from rs3gw.rpc.servicers import ANONYMOUS_ARRIVALS
 
 from .conftest import BEARER, gateway, listening
 from .frames import Client, headers, message, setting
@@ -451,6 +455,25 @@ async def test_metadata_of_any_bytes_is_answered(server, name):
         assert client.answers[number].status not in (None, OK.value, 2, 13)
 
 
+async def test_words_of_a_client_are_not_told_back_at_any_length(server):
+    """A header block that is longer than a frame may be ends the connection of whoever gets it."""
+    client = Client(server)
+    asked = health_pb2.HealthCheckRequest(service="\u2603" * 13_000)
+    call = client.call(CHECK, asked.SerializeToString())
+    await client.turn()
+
+    assert client.answers[call].status == 5
+    assert len(client.answers[call].message) < 4096
+
+
+async def test_what_a_client_gets_wrong_of_health_is_not_our_fault(server, caplog):
+    client = Client(server)
+    nothing, broken = client.call(CHECK), client.call(CHECK, b"\xff")
+
+    assert [client.answers[call].status for call in (nothing, broken)] == [INVALID_ARGUMENT.value] * 2
+    assert not caplog.records
+
+
 # The heads that are remembered -------------------------------------------------------------------------------
 
 
@@ -823,11 +846,70 @@ async def test_a_message_may_be_compressed(server, encoding, size):
     client = Client(server)
     data = s3_pb2.PutObjectRequest(bucket="bucket", key="key").SerializeToString()
     data += s3_pb2.PutObjectRequest(data=bytes(max(0, size - len(data) - 5))).SerializeToString()
-    call = client.open(PUT, OWNED | {"grpc-encoding": encoding})
-    client.send(*client.content(call, message(COMPRESSORS[encoding](data), 1)))
+    call = client.next()
+    # In one piece with its head, which nobody has looked at by then.
+    head = headers(call, client.block(PUT, OWNED | {"grpc-encoding": encoding}))
+    client.send(head, *client.content(call, message(COMPRESSORS[encoding](data), 1)))
     await settled(server)
 
     assert client.answers[call].status == OK.value
+
+
+@pytest.mark.parametrize(
+    ("encoding", "flags", "data", "status"),
+    [
+        ("gzip", 1, gzip.compress(bytes(MAX_MESSAGE_BYTES + 1)), RESOURCE_EXHAUSTED),
+        ("gzip", 1, gzip.compress(bytes(64 * 1024**2)), RESOURCE_EXHAUSTED),
+        ("gzip", 1, gzip.compress(b"\x0a\x01b")[:-1], INVALID_ARGUMENT),
+        ("gzip", 1, gzip.compress(b"\x0a\x01b") + b"x", INVALID_ARGUMENT),
+        ("gzip", 1, gzip.compress(b"\x0a\x01b") * 2, INVALID_ARGUMENT),
+        ("gzip", 1, b"", INVALID_ARGUMENT),
+        ("gzip", 1, b"no gzip", INVALID_ARGUMENT),
+        ("deflate", 1, gzip.compress(b""), INVALID_ARGUMENT),
+        ("gzip", 2, gzip.compress(b""), INVALID_ARGUMENT),
+        ("identity", 1, b"", INVALID_ARGUMENT),
+        ("snappy", 1, b"", UNIMPLEMENTED),
+    ],
+    ids=[
+        "a byte too large", "a bomb", "cut short", "more behind it", "two of them", "nothing", "no gzip",
+        "another one", "an unknown flag", "no encoding", "an encoding that is not here",
+    ],
+)  # fmt: skip
+async def test_what_is_not_compressed_as_it_says_is_refused(server, encoding, flags, data, status):
+    client = Client(server)
+    call = client.open(HEAD, OWNED | {"grpc-encoding": encoding})
+    client.send(*client.content(call, message(data, flags)))
+    await settled(server)
+
+    assert client.answers[call].status == status.value
+
+
+async def test_what_nobody_reads_is_not_expanded(server):
+    """A window of bombs was a thousand times what it came in, for whoever had no key."""
+    client = Client(server)
+    bomb = message(gzip.compress(bytes(MAX_MESSAGE_BYTES)), 1)
+    for _ in range(ANONYMOUS_ARRIVALS):
+        client.open(LIST)  # the others wait for these
+    for _ in range(50):
+        call = client.open(LIST, {"grpc-encoding": "gzip"})
+        client.send(*client.content(call, bomb * 40, ends=False))
+    await client.turn()
+
+    gc.collect()
+    held = sum(len(each) for each in gc.get_objects() if isinstance(each, bytes))
+    streams = [stream for stream in client.connection.streams.values() if isinstance(stream, calls.Call)]
+    assert len(streams) == ANONYMOUS_ARRIVALS + 50
+    assert sum(len(data) for stream in streams for _, data in stream._messages) < 50 * 40 * len(bomb)
+    assert held < 20 * MAX_MESSAGE_BYTES
+
+
+async def test_what_nobody_reads_is_not_many_messages(server):
+    client = Client(server)
+    call = client.open(WATCH)
+    client.send(*client.content(call, bytes(5) * 10_000, ends=False))
+    await client.turn()
+
+    assert len(client.connection.streams[call]._messages) <= 64
 
 
 async def test_messages_that_come_together_are_read_one_by_one(server):
@@ -844,6 +926,16 @@ async def test_messages_that_come_together_are_read_one_by_one(server):
 
     (whole,) = (s3_pb2.GetObjectResponse.FromString(each) for each in client.answers[got].messages)
     assert whole.data == "".join(map(str, range(2000))).encode()
+
+
+async def test_a_message_in_pieces_of_a_byte_is_no_more_than_a_message(server):
+    client = Client(server)
+    call = client.open(LIST)
+    wire = b"\0" + (60_000).to_bytes(4, "big") + bytes(50_000)
+    client.send(*(frame(DATA, 0, call, wire[at : at + 2]) for at in range(0, len(wire), 2)))
+
+    assert len(client.connection.streams[call]._held) <= 2
+    assert client.connection.streams[call]._held_bytes == len(wire)
 
 
 @pytest.mark.parametrize("size", [1, 4, 5, 6, 20])
@@ -924,6 +1016,38 @@ async def test_what_is_no_call_is_answered_as_http_does(server, fields, status):
 )  # fmt: skip
 def test_a_deadline_is_so_long_or_none(timeout, seconds):
     assert calls.seconds_of(timeout) == (None if seconds is None else pytest.approx(seconds))
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("timeout", ["0n", "0S", "1n", "1m", "50m"])
+@pytest.mark.parametrize("is_traced", [False, True])
+def test_a_deadline_that_passes_ends_a_call(loop, timeout, is_traced):
+    """Under uvloop a timer of nothing goes off before a task has begun, and the call was never answered."""
+    import uvloop
+
+    begun: list[str] = []
+    ended: list[str] = []
+
+    class Watching:
+        def begin(self) -> None:
+            begun.append("")
+
+        def end(self, code: str, seconds: float, received: tuple[int, int], sent: tuple[int, int]) -> None:
+            ended.append(code)
+
+    async def ask() -> tuple[int | None, int]:
+        server = Server(gateway(), watch=lambda kind, service, method: Watching(), trace=span if is_traced else None)
+        client = Client(server)
+        call = client.open(LIST, OWNED | {"grpc-timeout": timeout})
+        async with asyncio.timeout(5):
+            while call not in client.answers or not client.answers[call].is_whole:  # noqa: ASYNC110 - as above
+                await asyncio.sleep(0.001)
+        await settled(server)
+        return client.answers[call].status, server.calls
+
+    run = uvloop.run if loop == "uvloop" else asyncio.run
+    assert run(ask()) == (DEADLINE_EXCEEDED.value, 0)
+    assert (begun, ended) == ([""], ["DeadlineExceeded"])
 
 
 class Span:
@@ -1304,3 +1428,20 @@ def answered(pieces: list[bytes]) -> dict[int, tuple[Any, ...]]:
 
 CONVERSATION = recorded()
 WHOLE = {1: OK, 3: OK, 5: OK, 7: OK, 9: 5, 11: UNIMPLEMENTED, 13: INVALID_ARGUMENT, 15: INVALID_ARGUMENT, 17: OK}
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.integers(0, len(CONVERSATION)), max_size=40).map(sorted))
+def test_the_same_bytes_get_the_same_answer_however_they_are_cut(places):
+    edges = [0, *places, len(CONVERSATION)]
+    pieces = [CONVERSATION[start:end] for start, end in pairwise(edges)]
+
+    told = answered(pieces)
+    assert told == answered([CONVERSATION])
+    assert {number: told[number][0] for number in WHOLE} == {
+        number: code if isinstance(code, int) else code.value for number, code in WHOLE.items()
+    }
+
+
+def test_a_byte_at_a_time_is_as_good_as_any_other_way():
+    assert answered([CONVERSATION[at : at + 1] for at in range(len(CONVERSATION))]) == answered([CONVERSATION])
