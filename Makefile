@@ -16,9 +16,11 @@ install: $(VENV)/.installed-runtime
 test: $(VENV)/.installed-dev
 	@env -u RS3GW_STORAGE_ROOT -u RS3GW_GRPC_ENABLED scripts/test
 
-# The clients in clients/, by their own tests and against what the others wrote: needs Go and Rust.
+# The clients in clients/, by their own tests and against what the others wrote, and the listener that they speak to, by
+# h2spec: needs Go and Rust.
 test-clients: $(VENV)/.installed-dev
 	@env -u RS3GW_STORAGE_ROOT -u RS3GW_GRPC_ENABLED scripts/test-clients
+	@env -u RS3GW_STORAGE_ROOT -u RS3GW_GRPC_ENABLED scripts/h2spec
 
 check: $(VENV)/.installed-dev
 	@scripts/check
