@@ -858,13 +858,14 @@ class Connection(asyncio.Protocol):
             self._has_room = True
             return
         self._opened(number)
+        if not more:
+            self._fault(number, PROTOCOL_ERROR)  # of a stream that has ended, too: nobody has to send that
+            return
         stream = self.streams.get(number)
         if stream is None:
             return
         stream.sendable += more
-        if not more:
-            self._fault(number, PROTOCOL_ERROR)
-        elif stream.sendable > LARGEST_WINDOW:
+        if stream.sendable > LARGEST_WINDOW:
             self._fault(number, FLOW_CONTROL_ERROR)
         elif stream.sendable > 0 and self.sendable > 0 and not self.is_paused:
             stream.there_is_room()
