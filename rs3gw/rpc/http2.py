@@ -36,10 +36,8 @@ END_STREAM, ACK, END_HEADERS, PADDED, HAS_PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
 
 ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE = 2, 3, 4, 5, 6
 
-NO_ERROR, PROTOCOL_ERROR, INTERNAL_ERROR, FLOW_CONTROL_ERROR, SETTINGS_TIMEOUT, STREAM_CLOSED, FRAME_SIZE_ERROR = range(
-    7
-)
-REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, CONNECT_ERROR, ENHANCE_YOUR_CALM = range(7, 12)
+NO_ERROR, PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR = 0, 1, 3, 5, 6
+REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 7, 8, 9, 11
 
 LARGEST_WINDOW: Final = 2**31 - 1
 LARGEST_STREAM: Final = 2**31 - 1
@@ -64,8 +62,9 @@ BLOCK_FRAMES: Final = 16
 KNOWN_BLOCKS, KNOWN_BLOCK_BYTES, KNOWN_REQUEST_BYTES = 64, 1024, 4096
 """How many header blocks of a connection are remembered, and how large each may be, and what it says: a client says
 the same again, and a block of a few bytes may say very much."""
-NUISANCES: Final = 1000
-"""How many frames that ask for nothing are taken before a client has to calm down; half are forgotten each second."""
+NUISANCES: Final = 2 * MAX_STREAMS
+"""How many frames that ask for nothing are taken before a client has to calm down; half are forgotten each second.
+Who gives up all that it has under way, at once, and again what it asked for meanwhile, need not."""
 IDLE_PINGS: Final = 2
 """How many pings may come, sooner than the bounds have it, while nothing is sent to the client."""
 
@@ -220,23 +219,9 @@ class Stream:
     """
 
     __slots__ = (
-        "_arrived",
-        "_due",
-        "_is_wide",
-        "_room",
-        "_taken",
-        "_waited",
-        "_waits_since",
-        "connection",
-        "has_ended",
-        "is_lost",
-        "is_over",
-        "number",
-        "receivable",
-        "request",
-        "sendable",
-        "unsent",
-    )
+        "_arrived", "_due", "_is_wide", "_room", "_taken", "_waited", "_waits_since", "connection", "has_ended",
+        "is_lost", "is_over", "number", "receivable", "request", "sendable", "unsent",
+    )  # fmt: skip
 
     def __init__(self, connection: Connection, number: int, request: Request) -> None:
         self.connection, self.number, self.request = connection, number, request
@@ -424,49 +409,13 @@ class Connection(asyncio.Protocol):
     """One client's connection, from its first byte to its last."""
 
     __slots__ = (
-        "_asked_at",
-        "_block",
-        "_block_ends",
-        "_block_frames",
-        "_block_of",
-        "_cut",
-        "_data_ends",
-        "_data_left",
-        "_data_of",
-        "_deadline",
-        "_decoder",
-        "_depends_on_itself",
-        "_due",
-        "_fresh",
-        "_gathered",
-        "_has_room",
-        "_has_settings",
-        "_heard",
-        "_idle_pings",
-        "_is_left",
-        "_is_prefaced",
-        "_known",
-        "_last",
-        "_left_at",
-        "_nuisances",
-        "_padding_left",
-        "_pinged_at",
-        "_receivable",
-        "_rest",
-        "_stalled_at",
-        "_transport",
-        "_unsent",
-        "_unused_since",
-        "host",
-        "initial_window",
-        "is_closing",
-        "is_paused",
-        "loop",
-        "peer",
-        "sendable",
-        "streams",
+        "_asked_at", "_block", "_block_ends", "_block_frames", "_block_of", "_cut", "_data_ends", "_data_left",
+        "_data_of", "_deadline", "_decoder", "_depends_on_itself", "_due", "_fresh", "_gathered", "_has_room",
+        "_has_settings", "_heard", "_idle_pings", "_is_left", "_is_prefaced", "_known", "_last", "_left_at",
+        "_nuisances", "_padding_left", "_pinged_at", "_receivable", "_rest", "_stalled_at", "_transport", "_unsent",
+        "_unused_since", "host", "initial_window", "is_closing", "is_paused", "loop", "peer", "sendable", "streams",
         "waiting",
-    )
+    )  # fmt: skip
 
     _transport: asyncio.Transport
 
@@ -919,11 +868,15 @@ class Connection(asyncio.Protocol):
         self._sized(payload, 8)
         if number:
             raise ConnectionFault(PROTOCOL_ERROR, "PING is of the connection.")
-        self._calm()
         if flags & ACK:
+            self._calm()
             if payload == LAST_PING and self._left_at is not None:
                 self._leave_now()
             return
+        if self._pinged_at:
+            # Nothing was sent to it since the last one.  After content each may be one: clients measure by them how
+            # much is on its way, some thousand times a second.
+            self._calm()
         if self._heard - self._pinged_at < self.host.bounds.least_ping_seconds:
             self._idle_pings += 1
             if self._idle_pings > IDLE_PINGS:
