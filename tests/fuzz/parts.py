@@ -89,9 +89,9 @@ class _Faults(logging.Handler):
 
 
 @contextmanager
-def unlogged() -> Iterator[None]:
-    """What rest/ would only log here is raised at the end."""
-    log, faults = logging.getLogger("rs3gw.rest"), _Faults()
+def unlogged(name: str = "rs3gw.rest") -> Iterator[None]:
+    """What rest/, or another, would only log here is raised at the end."""
+    log, faults = logging.getLogger(name), _Faults()
     log.addHandler(faults)
     log.propagate = False
     try:
