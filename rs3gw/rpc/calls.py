@@ -40,6 +40,7 @@ from rs3gw.errors import (
 from rs3gw.operations.body import Buffer
 from rs3gw.rpc import faults, http2
 from rs3gw.rpc.evidence import address_of
+from rs3gw.rpc.frames import Request, literal
 
 log = logging.getLogger("rs3gw.rpc")
 
@@ -146,7 +147,7 @@ class Call(http2.Stream):
         "host",
     )  # fmt: skip
 
-    def __init__(self, host: Host, connection: http2.Connection, number: int, request: http2.Request) -> None:
+    def __init__(self, host: Host, connection: http2.Connection, number: int, request: Request) -> None:
         super().__init__(connection, number, request)
         self.host = host
         host.calls += 1
@@ -398,7 +399,7 @@ class Call(http2.Stream):
         if self.is_lost:
             raise asyncio.CancelledError
         # It goes out with what follows it.
-        self._initial = _BEGINNING + b"".join(http2.literal(name.encode(), value.encode()) for name, value in metadata)
+        self._initial = _BEGINNING + b"".join(literal(name.encode(), value.encode()) for name, value in metadata)
 
     async def read(self) -> Buffer | None:
         while not (self._messages or self._is_refused or self.has_ended):
@@ -469,15 +470,15 @@ def _too_large(this: str, most: int) -> S3Error:
 
 _WINDOW_BITS: Final[Mapping[str, int]] = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 
-_ACCEPTED = http2.literal(b"grpc-accept-encoding", b"identity, deflate, gzip")
+_ACCEPTED = literal(b"grpc-accept-encoding", b"identity, deflate, gzip")
 _OK_200: Final = b"\x88"
 """``:status: 200``, of the table that never changes (RFC 7541, appendix A)."""
-_BEGINNING: Final = _OK_200 + http2.literal(b"content-type", b"application/grpc") + _ACCEPTED
-_WELL: Final = http2.literal(b"grpc-status", b"0")
+_BEGINNING: Final = _OK_200 + literal(b"content-type", b"application/grpc") + _ACCEPTED
+_WELL: Final = literal(b"grpc-status", b"0")
 _PRINTABLE: Final = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
 
-def _no_call(request: http2.Request) -> tuple[bytes, bytes] | None:
+def _no_call(request: Request) -> tuple[bytes, bytes] | None:
     """What to answer to a request that is no call of gRPC, its head and a sentence; None for one that is."""
     kind = next((value for name, value in request.fields if name == "content-type"), "")
     if kind == "application/grpc" or kind.startswith(("application/grpc+", "application/grpc;")):
@@ -487,10 +488,10 @@ def _no_call(request: http2.Request) -> tuple[bytes, bytes] | None:
 
 def _refusal(status: int, sentence: bytes, *fields: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
     fields = ((b":status", b"%d" % status), (b"content-type", b"text/plain; charset=utf-8"), *fields)
-    return b"".join(http2.literal(name, value) for name, value in fields), sentence
+    return b"".join(literal(name, value) for name, value in fields), sentence
 
 
-def _learn(request: http2.Request) -> Head:
+def _learn(request: Request) -> Head:
     """Keep with a request what its head says of the call."""
     fields = dict(request.fields)
     request.known = head = Head(
@@ -524,7 +525,7 @@ def _trailers(ended: Ended) -> bytes:
         # No longer than clients take it, and without the halves of characters that a client's own bytes may be.
         fields.append((b"grpc-message", quote(faults.cut(ended.message), safe=_PRINTABLE).encode()))
     fields += [(name.encode(), base64.b64encode(value).rstrip(b"=")) for name, value in ended.trailing]
-    return b"".join(http2.literal(name, value) for name, value in fields)
+    return b"".join(literal(name, value) for name, value in fields)
 
 
 UNITS: Final = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}

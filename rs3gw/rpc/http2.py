@@ -1,50 +1,67 @@
 """
-HTTP/2 on a socket, as a server of gRPC needs it: frames, header blocks and windows (RFC 9113, RFC 7541).
+HTTP/2 on a socket, as a server of gRPC needs it: connections, streams and windows (RFC 9113).
 
 A connection carries streams, and a Stream is one request and its answer; what their bytes mean is told in ``calls``.
 What a client has sent and nobody has taken is never more than the windows that it was given, and a window opens only by
 what was taken.  What we send fits in the windows that the client gave, or waits for it, and the client is late if it
 lets us wait for long.  Whatever a client may send for nothing (pings, settings, streams that it gives up at once) is
 counted, and too much of it ends the connection: ENHANCE_YOUR_CALM.
-
-hpack reads header blocks.  What we send of headers is literal, without a table: it is short, and never depends on what
-was sent before.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import re
-import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import hpack
 
+from rs3gw.rpc.frames import (
+    ACK,
+    CANCEL,
+    COMPRESSION_ERROR,
+    CONTINUATION,
+    DATA,
+    DEFAULT_WINDOW,
+    ENABLE_PUSH,
+    END_HEADERS,
+    END_STREAM,
+    ENHANCE_YOUR_CALM,
+    FLOW_CONTROL_ERROR,
+    FRAME_BYTES,
+    FRAME_SIZE_ERROR,
+    GOAWAY,
+    HAS_PRIORITY,
+    HEAD_BYTES,
+    HEADERS,
+    INITIAL_WINDOW_SIZE,
+    LARGEST_STREAM,
+    LARGEST_WINDOW,
+    MAX_CONCURRENT_STREAMS,
+    MAX_FRAME_SIZE,
+    MAX_HEADER_LIST_SIZE,
+    NO_ERROR,
+    PADDED,
+    PING,
+    PREFACE,
+    PRIORITY,
+    PROTOCOL_ERROR,
+    PUSH_PROMISE,
+    REFUSED_STREAM,
+    RST_STREAM,
+    SETTINGS,
+    STREAM_CLOSED,
+    WINDOW_UPDATE,
+    ConnectionFault,
+    Request,
+    StreamFault,
+    frame,
+    frame_head,
+    read_request,
+)
+
 log = logging.getLogger("rs3gw.rpc")
-
-# What is on the wire -----------------------------------------------------------------------------------------
-
-PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-HEAD_BYTES: Final = 9
-"""Of a frame: its length, its kind, its flags, its stream."""
-
-DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
-END_STREAM, ACK, END_HEADERS, PADDED, HAS_PRIORITY = 0x1, 0x1, 0x4, 0x8, 0x20
-
-ENABLE_PUSH, MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE, MAX_HEADER_LIST_SIZE = 2, 3, 4, 5, 6
-
-NO_ERROR, PROTOCOL_ERROR, FLOW_CONTROL_ERROR, STREAM_CLOSED, FRAME_SIZE_ERROR = 0, 1, 3, 5, 6
-REFUSED_STREAM, CANCEL, COMPRESSION_ERROR, ENHANCE_YOUR_CALM = 7, 8, 9, 11
-
-LARGEST_WINDOW: Final = 2**31 - 1
-LARGEST_STREAM: Final = 2**31 - 1
-DEFAULT_WINDOW: Final = 65_535
-"""What each window is until it is said to be another."""
-FRAME_BYTES: Final = 16_384
-"""The largest payload that a frame to us has, and one from us: the least that everybody takes."""
 
 # What we let a client do -------------------------------------------------------------------------------------
 
@@ -102,100 +119,6 @@ class Bounds:
     """How long it has to say so."""
     least_ping_seconds: float = LEAST_PING_SECONDS
     """A client may ask us this often; more often is a flood."""
-
-
-class ConnectionFault(Exception):
-    """The connection cannot go on: an error code, and why."""
-
-    def __init__(self, code: int, why: str) -> None:
-        super().__init__(why)
-        self.code = code
-
-
-class StreamFault(Exception):
-    """A stream cannot go on: an error code."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(code)
-        self.code = code
-
-
-class Request:
-    """
-    The head of a request.
-
-    Those that are alike to the byte are one object for as long as the connection lasts, and ``known`` is for whoever
-    answers to keep what follows from a head alone.
-    """
-
-    __slots__ = ("content_length", "fields", "known", "method", "path", "size")
-
-    def __init__(self, method: str, path: str, fields: tuple[tuple[str, str], ...], size: int) -> None:
-        self.method, self.path, self.fields, self.size = method, path, fields, size
-        self.content_length = next((int(value) for name, value in fields if name == "content-length"), None)
-        self.known: Any = None
-
-
-def read_request(fields: Sequence[tuple[bytes, bytes]]) -> Request:
-    """A request from its decoded fields.  Raises StreamFault for what is none (RFC 9113, sections 8.2 and 8.3)."""
-    pseudo: dict[bytes, bytes] = {}
-    found: list[tuple[str, str]] = []
-    size = 0
-    for name, value in fields:
-        size += len(name) + len(value) + 32
-        if _NO_VALUE.search(value):
-            raise StreamFault(PROTOCOL_ERROR)
-        if name.startswith(b":"):
-            if found or name in pseudo or name not in (b":method", b":scheme", b":path", b":authority"):
-                raise StreamFault(PROTOCOL_ERROR)
-            pseudo[name] = value
-        elif (
-            not _NAME.fullmatch(name)
-            or name in _OF_CONNECTIONS
-            or (name == b"te" and value != b"trailers")
-            or (name == b"content-length" and not _LENGTH.fullmatch(value))
-        ):
-            raise StreamFault(PROTOCOL_ERROR)
-        else:
-            found.append((name.decode("latin-1"), value.decode("utf-8", "surrogateescape")))
-    if not (pseudo.get(b":method") and pseudo.get(b":scheme") and pseudo.get(b":path")):
-        raise StreamFault(PROTOCOL_ERROR)
-    path = pseudo[b":path"].decode("utf-8", "surrogateescape")
-    return Request(pseudo[b":method"].decode("latin-1"), path, tuple(found), size)
-
-
-_OF_CONNECTIONS = frozenset((b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"))
-"""Fields of a connection of HTTP/1.1, which HTTP/2 has no place for."""
-_NAME = re.compile(rb"[!-9;-@\[-~]+")
-_NO_VALUE = re.compile(rb"[\0\r\n]|\A[ \t]|[ \t]\Z")
-_LENGTH = re.compile(rb"[0-9]{1,19}")
-"""Of content: more digits are no length, and a number of thousands of them is none to Python."""
-
-
-_head = struct.Struct(">IBI").pack
-"""The head of a frame: its length and its kind in four bytes, its flags, its stream."""
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """A frame, as it goes over the wire."""
-    return _head(len(payload) << 8 | kind, flags, stream) + payload
-
-
-def literal(name: bytes, value: bytes) -> bytes:
-    """A field of a header block, without any table (RFC 7541, section 6.2.2)."""
-    return b"\0" + _string(name) + _string(value)
-
-
-def _string(value: bytes) -> bytes:
-    size = len(value)
-    if size < 0x7F:
-        return bytes((size,)) + value
-    head, size = bytearray((0x7F,)), size - 0x7F
-    while size > 0x7F:
-        head.append(size & 0x7F | 0x80)
-        size >>= 7
-    head.append(size)
-    return bytes(head) + value
 
 
 class Host(Protocol):
@@ -932,7 +855,7 @@ class Connection(asyncio.Protocol):
         at = 0
         for start in range(0, size, FRAME_BYTES):
             length = min(FRAME_BYTES, size - start)
-            pieces.append(_head(length << 8 | DATA, 0, number))
+            pieces.append(frame_head(length << 8 | DATA, 0, number))
             if head:
                 said, head = head[:length], head[length:]
                 pieces.append(said)

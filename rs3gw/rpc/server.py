@@ -18,8 +18,9 @@ from rs3gw.errors import NotImplementedHere
 from rs3gw.gateway import Gateway
 from rs3gw.rpc import health
 from rs3gw.rpc.calls import UNWATCHED, Call, Method, Watch, ended_by
+from rs3gw.rpc.frames import Request
 from rs3gw.rpc.health import Health
-from rs3gw.rpc.http2 import Bounds, Connection, Request
+from rs3gw.rpc.http2 import Bounds, Connection
 from rs3gw.rpc.reflection import Reflection
 from rs3gw.rpc.servicers import RPCS, SERVICES, Rpc, Servicer
 

@@ -16,7 +16,7 @@ from rs3gw.auth.credentials import Authority
 from rs3gw.engine.memory import Memory
 from rs3gw.engine.ports import Bucket
 from rs3gw.gateway import Gateway
-from rs3gw.rpc import calls, http2
+from rs3gw.rpc import calls, frames, http2
 from rs3gw.rpc.server import Server
 from tests.fuzz.fuzz_calls import POLICY
 from tests.fuzz.fuzz_evidence import OWNER
@@ -68,7 +68,7 @@ async def converse(packets: Sequence[bytes]) -> None:
     assert not connection.waiting
     assert not server.connections
     assert server.calls == 0
-    if client.goaway is None or client.goaway[0] == http2.NO_ERROR:
+    if client.goaway is None or client.goaway[0] == frames.NO_ERROR:
         # All that came was given back, or is on its way.
         given = connection._receivable + connection._due + connection._data_left
         assert given == http2.CONNECTION_WINDOW_BYTES
@@ -81,7 +81,7 @@ def judge(client: Client) -> None:
     """What holds at any time."""
     connection = client.connection
     assert connection._receivable >= 0
-    assert len(connection._rest) < http2.FRAME_BYTES + http2.HEAD_BYTES
+    assert len(connection._rest) < frames.FRAME_BYTES + frames.HEAD_BYTES
     assert len(connection._block) <= http2.BLOCK_BYTES
     assert len(connection._cut) <= connection.host.bounds.streams
     assert len(connection._known) <= http2.KNOWN_BLOCKS

@@ -13,13 +13,13 @@ from typing import Any
 
 import hpack
 
-from rs3gw.rpc import http2
-from rs3gw.rpc.http2 import (
+from rs3gw.rpc.frames import (
     ACK,
     CONTINUATION,
     DATA,
     END_HEADERS,
     END_STREAM,
+    FRAME_BYTES,
     GOAWAY,
     HEADERS,
     PADDED,
@@ -28,9 +28,10 @@ from rs3gw.rpc.http2 import (
     RST_STREAM,
     SETTINGS,
     WINDOW_UPDATE,
-    Connection,
     frame,
+    literal,
 )
+from rs3gw.rpc.http2 import Connection
 from rs3gw.rpc.server import Server
 
 TURNS = 8
@@ -111,7 +112,7 @@ def frames_of(wire: bytes | bytearray) -> Iterator[Frame]:
     at = 0
     while at < len(wire):
         size = int.from_bytes(wire[at : at + 3], "big")
-        assert size <= http2.FRAME_BYTES
+        assert size <= FRAME_BYTES
         assert at + 9 + size <= len(wire)
         number = int.from_bytes(wire[at + 5 : at + 9], "big")
         yield Frame(wire[at + 3], wire[at + 4], number, bytes(wire[at + 9 : at + 9 + size]))
@@ -154,7 +155,7 @@ def message(data: bytes, flags: int = 0) -> bytes:
 
 def headers(number: int, block: bytes, flags: int = 0) -> bytes:
     """A header block, in as many frames as it needs."""
-    first, *others = [block[at : at + http2.FRAME_BYTES] for at in range(0, max(1, len(block)), http2.FRAME_BYTES)]
+    first, *others = [block[at : at + FRAME_BYTES] for at in range(0, max(1, len(block)), FRAME_BYTES)]
     kinds = [(HEADERS, flags, first), *((CONTINUATION, 0, piece) for piece in others)]
     kind, said, last = kinds.pop()
     return b"".join(
@@ -186,7 +187,7 @@ class Client:
     def block(self, path: str, fields: Mapping[str, str] | None = None) -> bytes:
         """The header block of a request, in literals."""
         said = FIELDS | {":path": path} | dict(fields or {})
-        return b"".join(http2.literal(name.encode(), value.encode()) for name, value in said.items())
+        return b"".join(literal(name.encode(), value.encode()) for name, value in said.items())
 
     def next(self) -> int:
         """The number of a new stream."""
@@ -211,9 +212,9 @@ class Client:
     @staticmethod
     def content(number: int, data: bytes, *, ends: bool = True) -> Iterator[bytes]:
         """DATA, in frames."""
-        for at in range(0, len(data), http2.FRAME_BYTES):
-            is_last = at + http2.FRAME_BYTES >= len(data)
-            yield frame(DATA, END_STREAM if is_last and ends else 0, number, data[at : at + http2.FRAME_BYTES])
+        for at in range(0, len(data), FRAME_BYTES):
+            is_last = at + FRAME_BYTES >= len(data)
+            yield frame(DATA, END_STREAM if is_last and ends else 0, number, data[at : at + FRAME_BYTES])
         if not data:
             yield frame(DATA, END_STREAM if ends else 0, number)
 

@@ -31,21 +31,26 @@ from rs3gw.errors import (
     UNIMPLEMENTED,
 )
 from rs3gw.rpc import calls, http2
-from rs3gw.rpc.http2 import (
+from rs3gw.rpc.frames import (
     ACK,
     CANCEL,
     COMPRESSION_ERROR,
     CONTINUATION,
     DATA,
+    DEFAULT_WINDOW,
+    ENABLE_PUSH,
     END_HEADERS,
     END_STREAM,
     ENHANCE_YOUR_CALM,
     FLOW_CONTROL_ERROR,
+    FRAME_BYTES,
     FRAME_SIZE_ERROR,
     GOAWAY,
     HAS_PRIORITY,
     HEADERS,
     INITIAL_WINDOW_SIZE,
+    LARGEST_STREAM,
+    MAX_FRAME_SIZE,
     NO_ERROR,
     PADDED,
     PING,
@@ -58,10 +63,11 @@ from rs3gw.rpc.http2 import (
     SETTINGS,
     STREAM_CLOSED,
     WINDOW_UPDATE,
-    Bounds,
-    Connection,
+    Request,
     frame,
+    literal,
 )
+from rs3gw.rpc.http2 import Bounds, Connection
 from rs3gw.rpc.server import Server
 from rs3gw.rpc.servicers import ANONYMOUS_ARRIVALS
 
@@ -181,7 +187,7 @@ NUISANCES: dict[str, Callable[[Client, int], bytes]] = {
     ),
     "resets by us, for trailers that do not end": lambda client, number: (
         frame(HEADERS, END_HEADERS, 2 * number + 3, client.block(WATCH))
-        + frame(HEADERS, END_HEADERS, 2 * number + 3, http2.literal(b"a", b"b"))
+        + frame(HEADERS, END_HEADERS, 2 * number + 3, literal(b"a", b"b"))
     ),
     "resets by us, for what depends on itself": lambda client, number: (
         frame(HEADERS, END_HEADERS, 2 * number + 3, client.block(WATCH))
@@ -190,9 +196,7 @@ NUISANCES: dict[str, Callable[[Client, int], bytes]] = {
     "resets by us, for a length that is not kept": lambda client, number: frame(
         HEADERS, END_HEADERS | END_STREAM, 2 * number + 3, client.block(WATCH, {"content-length": "1"})
     ),
-    "no requests": lambda client, number: frame(
-        HEADERS, END_HEADERS | END_STREAM, 2 * number + 3, http2.literal(b"A", b"b")
-    ),
+    "no requests": lambda client, number: frame(HEADERS, END_HEADERS | END_STREAM, 2 * number + 3, literal(b"A", b"b")),
 }
 
 
@@ -287,7 +291,7 @@ async def test_a_block_of_too_many_bytes_ends_a_connection(server):
     """CVE-2024-27316: before its end it is not even counted as a request."""
     async with undisturbed(server):
         client = Client(server)
-        client.send(frame(HEADERS, 0, 1, bytes(http2.FRAME_BYTES)), frame(CONTINUATION, 0, 1, bytes(http2.FRAME_BYTES)))
+        client.send(frame(HEADERS, 0, 1, bytes(FRAME_BYTES)), frame(CONTINUATION, 0, 1, bytes(FRAME_BYTES)))
         assert client.goaway is None
         client.send(frame(CONTINUATION, 0, 1, b"x"))
 
@@ -413,9 +417,7 @@ async def test_a_malformed_request_is_reset_alone(server, what):
     client = Client(server)
     block = client.block(CHECK, {name: value for name, value in NO_REQUESTS[what].items() if name.startswith(":")})
     block += b"".join(
-        http2.literal(name.encode(), value.encode())
-        for name, value in NO_REQUESTS[what].items()
-        if not name.startswith(":")
+        literal(name.encode(), value.encode()) for name, value in NO_REQUESTS[what].items() if not name.startswith(":")
     )
     client.send(frame(HEADERS, END_HEADERS, client.next(), block), *client.content(1, message(b"")))
     after = client.call(CHECK, b"")
@@ -430,7 +432,7 @@ async def test_a_path_of_any_bytes_is_answered(server, said):
     """What is no character cannot be told back, and what is long does not fit in a frame."""
     client = Client(server)
     block = b"".join(
-        http2.literal(name, value)
+        literal(name, value)
         for name, value in ((b":method", b"POST"), (b":scheme", b"http"), (b":path", said),
                             (b"content-type", b"application/grpc"))
     )  # fmt: skip
@@ -448,7 +450,7 @@ async def test_a_path_of_any_bytes_is_answered(server, said):
 async def test_metadata_of_any_bytes_is_answered(server, name):
     client = Client(server)
     for value in (b"Bearer \xff", b"\xff", b"\xed\xa0\x80", b"9" * 5000 + b"S", "٣S".encode(), b"", b"=,==,a"):
-        block = client.block(HEAD) + http2.literal(name.encode(), value)
+        block = client.block(HEAD) + literal(name.encode(), value)
         number = client.next()
         client.send(frame(HEADERS, END_HEADERS, number, block), *client.content(number, message(BUCKET)))
         await client.turn()
@@ -500,7 +502,7 @@ def test_a_head_that_is_remembered_says_what_a_fresh_reading_says(said):
         def __init__(self) -> None:
             self.connections: set[Connection] = set()
 
-        def stream(self, connection: Connection, number: int, request: http2.Request) -> Any:
+        def stream(self, connection: Connection, number: int, request: Request) -> Any:
             heard.append(request.fields)
             return Unheard(connection, number, request)
 
@@ -515,7 +517,7 @@ def test_a_head_that_is_remembered_says_what_a_fresh_reading_says(said):
                 block += client.encoder.encode([(name, value)])
             for name, value, indexing in fields:
                 if indexing == 2:
-                    block += http2.literal(name.encode(), value.encode())
+                    block += literal(name.encode(), value.encode())
                 else:
                     block += client.encoder.encode([(name, value, indexing == 1)])
             client.send(frame(HEADERS, END_HEADERS | END_STREAM, client.next(), bytes(block)))
@@ -571,13 +573,13 @@ async def test_a_client_that_sends_more_than_its_stream_may_is_reset(server):
 
 async def test_a_client_that_sends_more_than_its_connection_may_is_ended(server):
     client = Client(server)
-    frames = http2.CONNECTION_WINDOW_BYTES // http2.FRAME_BYTES
+    frames = http2.CONNECTION_WINDOW_BYTES // FRAME_BYTES
     streams = [client.open(WATCH) for _ in range(frames // 3 + 1)]
     await client.turn()
     for stream in streams:
         client.connection.streams[stream]._reader = None  # a servicer that does not read
     for number in range(frames):
-        client.send(frame(DATA, 0, streams[number // 3], bytes(http2.FRAME_BYTES)))
+        client.send(frame(DATA, 0, streams[number // 3], bytes(FRAME_BYTES)))
     assert client.goaway is None
     assert client.connection._receivable == 0
     client.send(frame(DATA, 0, streams[-1], b"x"))
@@ -658,16 +660,16 @@ async def test_a_window_may_become_negative(server):
     client = Client(server)
     call = asks(client)
     await client.turn()
-    assert len(client.answers[call].data) == http2.DEFAULT_WINDOW
+    assert len(client.answers[call].data) == DEFAULT_WINDOW
     client.send(frame(SETTINGS, 0, 0, setting(INITIAL_WINDOW_SIZE, 0)), frame(WINDOW_UPDATE, 0, 0, b"\0\x10\0\0"))
-    assert client.connection.streams[call].sendable == -http2.DEFAULT_WINDOW
-    client.send(frame(WINDOW_UPDATE, 0, call, http2.DEFAULT_WINDOW.to_bytes(4, "big")))
+    assert client.connection.streams[call].sendable == -DEFAULT_WINDOW
+    client.send(frame(WINDOW_UPDATE, 0, call, DEFAULT_WINDOW.to_bytes(4, "big")))
     await client.turn()
-    assert len(client.answers[call].data) == http2.DEFAULT_WINDOW
+    assert len(client.answers[call].data) == DEFAULT_WINDOW
     client.send(frame(WINDOW_UPDATE, 0, call, (5).to_bytes(4, "big")))
     await client.turn()
 
-    assert len(client.answers[call].data) == http2.DEFAULT_WINDOW + 5
+    assert len(client.answers[call].data) == DEFAULT_WINDOW + 5
 
 
 async def test_the_window_of_a_connection_is_shared_in_turns(server):
@@ -706,7 +708,7 @@ async def test_room_that_somebody_no_longer_needs_is_somebody_elses(server, ends
     sent = client.answers
     assert (
         sum(len(answer.data) for answer in sent.values())
-        == http2.DEFAULT_WINDOW + (100_000 - 1 if ends == "reset" else 70_000)
+        == DEFAULT_WINDOW + (100_000 - 1 if ends == "reset" else 70_000)
         or sent[other].status == OK.value
     )
 
@@ -722,8 +724,8 @@ async def test_room_that_somebody_no_longer_needs_is_somebody_elses(server, ends
         (frame(SETTINGS, 0, 0, b"x"), FRAME_SIZE_ERROR),
         (frame(SETTINGS, ACK, 0, setting(INITIAL_WINDOW_SIZE, 1)), FRAME_SIZE_ERROR),
         (frame(SETTINGS, 0, 1), PROTOCOL_ERROR),
-        (frame(SETTINGS, 0, 0, setting(http2.ENABLE_PUSH, 2)), PROTOCOL_ERROR),
-        (frame(SETTINGS, 0, 0, setting(http2.MAX_FRAME_SIZE, 1)), PROTOCOL_ERROR),
+        (frame(SETTINGS, 0, 0, setting(ENABLE_PUSH, 2)), PROTOCOL_ERROR),
+        (frame(SETTINGS, 0, 0, setting(MAX_FRAME_SIZE, 1)), PROTOCOL_ERROR),
         (frame(DATA, 0, 0, b"x"), PROTOCOL_ERROR),
         (frame(DATA, 0, 99, b"x"), PROTOCOL_ERROR),
         (frame(HEADERS, END_HEADERS, 0, b"\x82"), PROTOCOL_ERROR),
@@ -739,8 +741,8 @@ async def test_room_that_somebody_no_longer_needs_is_somebody_elses(server, ends
         (frame(PRIORITY, 0, 0, bytes(5)), PROTOCOL_ERROR),
         (frame(GOAWAY, 0, 1, bytes(8)), PROTOCOL_ERROR),
         (frame(PUSH_PROMISE, END_HEADERS, 1, bytes(4)), PROTOCOL_ERROR),
-        (frame(PING, 0, 0, bytes(http2.FRAME_BYTES + 1)), FRAME_SIZE_ERROR),
-        (frame(DATA, 0, 1, bytes(http2.FRAME_BYTES + 1)), FRAME_SIZE_ERROR),
+        (frame(PING, 0, 0, bytes(FRAME_BYTES + 1)), FRAME_SIZE_ERROR),
+        (frame(DATA, 0, 1, bytes(FRAME_BYTES + 1)), FRAME_SIZE_ERROR),
     ],
 )
 async def test_a_frame_that_may_not_be_ends_a_connection(server, wire, code):
@@ -765,7 +767,7 @@ async def test_a_frame_that_may_not_be_ends_a_connection(server, wire, code):
         (frame(DATA, END_STREAM, 1) + frame(DATA, 0, 1, b"x"), STREAM_CLOSED),
         (frame(DATA, END_STREAM, 1) + frame(HEADERS, END_HEADERS | END_STREAM, 1), STREAM_CLOSED),
         (frame(HEADERS, END_HEADERS, 1), PROTOCOL_ERROR),
-        (frame(HEADERS, END_HEADERS | END_STREAM, 1, http2.literal(b":path", b"/")), PROTOCOL_ERROR),
+        (frame(HEADERS, END_HEADERS | END_STREAM, 1, literal(b":path", b"/")), PROTOCOL_ERROR),
     ],
 )
 async def test_a_frame_that_may_not_be_of_its_stream_resets_that(server, wire, code):
@@ -961,7 +963,7 @@ async def test_trailers_end_a_request(server):
     client = Client(server)
     call = client.open(CHECK)
     client.send(*client.content(call, message(b""), ends=False))
-    client.send(frame(HEADERS, END_HEADERS | END_STREAM, call, http2.literal(b"x-checksum", b"0")))
+    client.send(frame(HEADERS, END_HEADERS | END_STREAM, call, literal(b"x-checksum", b"0")))
     await client.turn()
 
     assert client.answers[call].messages == [SERVING]
@@ -1320,14 +1322,14 @@ async def test_a_client_is_left_in_two_steps(server, heard):
     watch = client.call(WATCH, b"")
     client.connection.leave()
     crossing = client.call(CHECK, b"")
-    assert last_streams(client) == [http2.LARGEST_STREAM]
+    assert last_streams(client) == [LARGEST_STREAM]
     if heard == "after a while":
         client.look(http2.LINGER_SECONDS)
     else:
         client.send(frame(PING, ACK, 0, http2.LAST_PING))
     late = client.call(CHECK, b"")
 
-    assert last_streams(client) == [http2.LARGEST_STREAM, crossing]
+    assert last_streams(client) == [LARGEST_STREAM, crossing]
     assert client.answers[crossing].messages == [SERVING]
     assert client.answers[late].reset == REFUSED_STREAM
     assert not client.wire.is_closed
