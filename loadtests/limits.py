@@ -55,6 +55,7 @@ def measure(directory: Path, *, times: int) -> list[Limit]:
     ]
     with _appended(directory) as append:
         found.append(_limit("append and fdatasync of 4 KiB, one file", append, times, 4096))
+    found.append(_limit("10,000 turns of a loop in Python", _turns, times))
     with _echo() as trip:
         found.append(_limit("round trip of 1 byte over loopback", lambda: trip(b"x"), times))
         found.append(_limit("round trip of 1 MiB over loopback, there and back", lambda: trip(body), times, 2 * MIB))
@@ -80,6 +81,14 @@ def _limit(work: str, do: Callable[[], object], times: int, size: int | None = N
         do()
         taken.append((time.perf_counter() - began) * 1000)
     return Limit(work, statistics.median(taken), sorted(taken)[int(times * 0.99)], size)
+
+
+def _turns() -> int:
+    """What an interpreter does: how it was built counts for a third of it, whatever its version."""
+    sum_of_turns = 0
+    for turn in range(10_000):
+        sum_of_turns += turn
+    return sum_of_turns
 
 
 def _kept(directory: Path, body: bytes, *, syncs: bool) -> Callable[[], None]:
