@@ -211,7 +211,13 @@ class Call(http2.Stream):
         if task is not None:
             self._task = task
             self.host.tasks.add(task)
-            task.add_done_callback(self.host.tasks.discard)
+            task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        self.host.tasks.discard(task)
+        # A task that was cancelled holds the frames that it was in, and they hold this: nobody is to wait for the
+        # collector with a chunk in hand.
+        self._task = None
 
     async def _refuse_http(self, head: bytes, sentence: bytes) -> None:
         """Answer what is no call of gRPC as HTTP does."""

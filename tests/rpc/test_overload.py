@@ -5,12 +5,14 @@ Callers who say nothing, take nothing or are too many: each has a bound, and nob
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable
 
 import grpc
 import pytest
 import s3_pb2
 
+from rs3gw.rpc.calls import Call
 from rs3gw.rpc.http2 import Bounds
 from rs3gw.rpc.server import Server
 from rs3gw.rpc.servicers import ANONYMOUS_ARRIVALS
@@ -125,3 +127,22 @@ async def test_a_connection_that_says_nothing_is_closed():
         await reader.read()
     writer.close()
     await server.stop(0)
+
+
+async def test_a_call_that_is_cancelled_holds_nothing_until_the_collector_comes(ask):
+    """A cancelled task has the frames that it was in, a chunk of the object in one of them: 600 MiB in a minute."""
+    await ask.put(
+        s3_pb2.PutObjectRequest(bucket="bucket", key="large"),
+        *(s3_pb2.PutObjectRequest(data=bytes(128 * 1024)) for _ in range(16)),
+    )
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(8):
+            call = ask.objects.GetObject(s3_pb2.GetObjectRequest(bucket="bucket", key="large"), metadata=BEARER)
+            await call.read()
+            call.cancel()
+        await until(lambda: not ask.server.calls)
+        await until(lambda: not [each for each in gc.get_objects() if isinstance(each, Call)])
+    finally:
+        gc.enable()
