@@ -133,7 +133,7 @@ async def test_a_call_that_is_cancelled_holds_nothing_until_the_collector_comes(
     """A cancelled task has the frames that it was in, a chunk of the object in one of them: 600 MiB in a minute."""
     await ask.put(
         s3_pb2.PutObjectRequest(bucket="bucket", key="large"),
-        *(s3_pb2.PutObjectRequest(data=bytes(128 * 1024)) for _ in range(16)),
+        *(s3_pb2.PutObjectRequest(data=bytes(128 * 1024)) for _ in range(256)),
     )
     gc.collect()
     gc.disable()
