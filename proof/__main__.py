@@ -9,12 +9,13 @@ import sys
 import time
 import traceback
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
 import proof
-from proof.page import write_page
+from proof.page import commit, write_page
 from proof.run import Disproved, Run, Scale
 
 PLUMBING = {
@@ -72,6 +73,7 @@ def main(which: tuple[str, ...], scale: Scale, seed: int | None, out: Path, page
         seconds = round(time.monotonic() - began, 1)
         run.say(f"{outcome}, {seconds} s")
         said = {"name": name, "outcome": outcome, "scale": scale, "seed": seed, "seconds": seconds}
+        said |= {"date": f"{datetime.now(UTC):%Y-%m-%d}", "commit": commit()}
         said["figures"] = [asdict(figure) for figure in run.figures]
         (out / f"{name}.json").write_text(json.dumps(said, indent=2) + "\n")
     if page is not None:
