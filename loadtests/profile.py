@@ -53,12 +53,15 @@ LAYERS: Final = (
     ("files", ("rs3gw/engine/blobs", "rs3gw/engine/world", "rs3gw/gateway/intake")),
     ("engine, the rest", ("rs3gw/engine/",)),
     ("identify", ("rs3gw/auth/", "rs3gw/rest/evidence", "rs3gw/rpc/evidence", "rs3gw/gateway/access")),
-    ("send", ("Connection.write (", "Call.write (", "Call.begin (")),
-    ("listen and parse HTTP", ("rs3gw/rest/listener", "rs3gw/rest/asgi")),
+    ("send", ("Connection.write (", "Connection.write_content (", "Connection._flush (")),
+    (
+        "listen and parse HTTP",
+        ("rs3gw/rest/listener", "rs3gw/rest/asgi", "rs3gw/rpc/http2", "rs3gw/rpc/frames", "rs3gw/rpc/calls"),
+    ),
     ("read and write messages", ("rs3gw/rest/", "rs3gw/rpc/", "rs3gw/operations/")),
     ("handle", ("rs3gw/gateway/",)),
     ("measure and log", ("rs3gw/telemetry", "rs3gw/spans", "rs3gw/tracing")),
-    ("event loop and sockets", ("rs3gw/", "asyncio/", "uvloop", "grpc/", "<frozen runpy>", "threading.py")),
+    ("event loop and sockets", ("rs3gw/", "asyncio/", "uvloop", "<frozen runpy>", "threading.py")),
 )
 """Parts of a function's name and path, the first that fits."""
 
