@@ -89,7 +89,7 @@ class Telemetry:
         )
         self.connections = Gauge(
             "rs3gw_connections_open",
-            "Connections of clients; of gRPC's nobody can tell.",
+            "Connections of clients, by protocol.",
             ("protocol",),
             registry=self.registry,
             multiprocess_mode="livesum",
