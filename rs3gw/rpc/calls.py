@@ -125,26 +125,9 @@ class Call(http2.Stream):
     """One call; an Exchange of the servicers."""
 
     __slots__ = (
-        "_began",
-        "_deadline",
-        "_due_at",
-        "_held",
-        "_held_bytes",
-        "_initial",
-        "_is_late",
-        "_is_refused",
-        "_messages",
-        "_method",
-        "_reader",
-        "_received",
-        "_received_bytes",
-        "_sent",
-        "_sent_bytes",
-        "_status",
-        "_task",
-        "_uncredited",
-        "_wanted",
-        "host",
+        "_began", "_deadline", "_due_at", "_held", "_held_bytes", "_initial", "_is_late", "_messages", "_reader",
+        "_received", "_received_bytes", "_refusal", "_sent", "_sent_bytes", "_status", "_task", "_uncredited",
+        "_wanted", "host",
     )  # fmt: skip
 
     def __init__(self, host: Host, connection: http2.Connection, number: int, request: Request) -> None:
@@ -152,7 +135,6 @@ class Call(http2.Stream):
         self.host = host
         host.calls += 1
         self._began = time.perf_counter()
-        self._method: Method | None = None
         self._task: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._is_late = False
@@ -165,7 +147,7 @@ class Call(http2.Stream):
         self._held: list[Buffer] = []
         self._held_bytes, self._wanted = 0, HEAD_BYTES
         """Of the message that is arriving, its envelope included: how much is there, and how much there has to be."""
-        self._is_refused: S3Error | None = None
+        self._refusal: S3Error | None = None
         """Why no further message can be read."""
         self._uncredited = 0
         """How much has come before anybody asked for it."""
@@ -182,7 +164,8 @@ class Call(http2.Stream):
         if refusal is not None:
             self._begin(self._refuse_http(*refusal))
             return
-        head: Head = request.known or _learn(request)
+        if request.known is None:
+            _learn(request)
         if request.size > MAX_METADATA_BYTES:
             self._close(
                 Ended(RESOURCE_EXHAUSTED, f"The metadata of a call comes to at most {MAX_METADATA_BYTES} bytes.")
@@ -191,14 +174,18 @@ class Call(http2.Stream):
         if self.host.calls > self.host.max_calls:
             self._close(Ended(RESOURCE_EXHAUSTED, "Too many calls are under way."))
             return
-        self._method = method = self.host.method(request.path)
+        method = self.host.method(request.path)
         if method.is_traced and self.host.trace is not None:
             # A task, so that the span is the call's alone.
             self._go_on(self.connection.loop.create_task(self._traced(self.host.trace, method)))
         else:
             self._begin(self._answer(method))
+            self._give_time()
+
+    def _give_time(self) -> None:
+        """Let it be late from now on, if it has a deadline: it has begun, for what has not can say of nothing."""
+        head: Head = self.request.known
         if self._task is not None and head.seconds is not None:
-            # After the task, which is to begin before it can be late.
             self._deadline = self.connection.loop.call_later(head.seconds, self._expire)
 
     def _begin(self, answering: Coroutine[Any, Any, None]) -> None:
@@ -226,6 +213,7 @@ class Call(http2.Stream):
         self.send_end(b"")
 
     async def _traced(self, trace: spans.Begin, method: Method) -> None:
+        self._give_time()
         headers = {name: value for name, value in self.metadata() if isinstance(value, str)}
         known: dict[str, spans.Value] = {"rpc.system.name": "grpc", "rpc.method": self.request.path[1:]}
         peer = address_of(self.peer())
@@ -308,7 +296,7 @@ class Call(http2.Stream):
             self.take(len(data))
         else:
             self._uncredited += len(data)
-        if self._is_refused is not None:
+        if self._refusal is not None:
             return
         if len(data) >= COPIED_BYTES:
             self._held.append(data)
@@ -369,7 +357,7 @@ class Call(http2.Stream):
 
     def _break(self, fault: S3Error) -> None:
         """Nothing that comes can be understood any more; what came before can."""
-        self._is_refused = fault
+        self._refusal = fault
         self._held, self._held_bytes = [], 0
         self._wake()
 
@@ -408,7 +396,7 @@ class Call(http2.Stream):
         self._initial = _BEGINNING + b"".join(literal(name.encode(), value.encode()) for name, value in metadata)
 
     async def read(self) -> Buffer | None:
-        while not (self._messages or self._is_refused or self.has_ended):
+        while not (self._messages or self._refusal or self.has_ended):
             if self.is_lost:
                 raise asyncio.CancelledError
             self._reader = self.connection.loop.create_future()
@@ -423,10 +411,10 @@ class Call(http2.Stream):
         self._due_at = None
         self._credit()
         if not self._messages:
-            if self._held_bytes and self._is_refused is None:
+            if self._held_bytes and self._refusal is None:
                 self._break(self._cut_short())
-            if self._is_refused is not None:
-                raise self._is_refused
+            if self._refusal is not None:
+                raise self._refusal
             return None
         flags, message = self._messages.popleft()
         if not self._messages and self._held_bytes >= self._wanted:
@@ -497,15 +485,14 @@ def _refusal(status: int, sentence: bytes, *fields: tuple[bytes, bytes]) -> tupl
     return b"".join(literal(name, value) for name, value in fields), sentence
 
 
-def _learn(request: Request) -> Head:
+def _learn(request: Request) -> None:
     """Keep with a request what its head says of the call."""
     fields = dict(request.fields)
-    request.known = head = Head(
+    request.known = Head(
         metadata=tuple(_metadata(request.fields)),
         encoding=fields.get("grpc-encoding", "identity"),
         seconds=seconds_of(fields.get("grpc-timeout", "")),
     )
-    return head
 
 
 def _metadata(fields: tuple[tuple[str, str], ...]) -> Generator[tuple[str, str | bytes], None, None]:

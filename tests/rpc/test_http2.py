@@ -1405,7 +1405,11 @@ def recorded() -> bytes:
 
 
 def answered(pieces: list[bytes]) -> dict[int, tuple[Any, ...]]:
-    """What comes back, but for what no two answers have in common."""
+    """
+    What comes back, but for what no two answers have in common.
+
+    Where the last of a request comes after its answer, that is said with NO_ERROR (RFC 9113, section 8.1).
+    """
 
     async def converse() -> dict[int, tuple[Any, ...]]:
         server = Server(gateway())
@@ -1419,7 +1423,7 @@ def answered(pieces: list[bytes]) -> dict[int, tuple[Any, ...]]:
         assert server.calls == 0
         assert client.connection._receivable + client.connection._due == http2.CONNECTION_WINDOW_BYTES
         told = {
-            number: (answer.status, answer.message, answer.data, answer.is_whole, answer.reset)
+            number: (answer.status, answer.message, answer.data, answer.is_whole, answer.reset or None)
             for number, answer in client.answers.items()
         }
         client.lose()
