@@ -92,6 +92,8 @@ class Method:
 class Head:
     """What the head of a request says of a call."""
 
+    refusal: tuple[bytes, bytes] | None
+    """What to answer to what is no call: a head, and a sentence."""
     metadata: tuple[tuple[str, str | bytes], ...]
     encoding: str
     """What its messages are compressed with, where one says that it is."""
@@ -160,12 +162,12 @@ class Call(http2.Stream):
 
     def started(self) -> None:
         request = self.request
-        refusal = _no_call(request)
-        if refusal is not None:
-            self._begin(self._refuse_http(*refusal))
-            return
         if request.known is None:
-            _learn(request)
+            request.known = read_head(request)
+        head: Head = request.known
+        if head.refusal is not None:
+            self._begin(self._refuse_http(*head.refusal))
+            return
         if request.size > MAX_METADATA_BYTES:
             self._close(
                 Ended(RESOURCE_EXHAUSTED, f"The metadata of a call comes to at most {MAX_METADATA_BYTES} bytes.")
@@ -485,10 +487,11 @@ def _refusal(status: int, sentence: bytes, *fields: tuple[bytes, bytes]) -> tupl
     return b"".join(literal(name, value) for name, value in fields), sentence
 
 
-def _learn(request: Request) -> None:
-    """Keep with a request what its head says of the call."""
+def read_head(request: Request) -> Head:
+    """What the head of a request says of a call, or why it is none."""
     fields = dict(request.fields)
-    request.known = Head(
+    return Head(
+        refusal=_no_call(request),
         metadata=tuple(_metadata(request.fields)),
         encoding=fields.get("grpc-encoding", "identity"),
         seconds=seconds_of(fields.get("grpc-timeout", "")),

@@ -112,7 +112,7 @@ class Server:
 
     def method(self, path: str) -> Method:
         """What answers at a path; what nobody declared is refused in our words."""
-        return self._methods.get(path) or Method(handler=_nowhere)
+        return self._methods.get(path, NOWHERE)
 
     # Its life
 
@@ -173,3 +173,6 @@ class Server:
 
 async def _nowhere(call: Call) -> None:
     raise ended_by(NotImplementedHere(message=f"There is no {call.request.path} here."))
+
+
+NOWHERE: Final = Method(handler=_nowhere)

@@ -102,6 +102,11 @@ class Exchange(Protocol):
         """End the call with a status."""
 
 
+Take = Callable[[Rpc, Identity, Exchange], Awaitable[Message]]
+Give = Callable[[Rpc, Exchange, Message], Awaitable[None]]
+"""How an Input is read, and how an Output is sent."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Servicer:
     """What serves calls of one gateway."""
@@ -114,60 +119,51 @@ class Servicer:
 
     async def unary(self, rpc: Rpc, exchange: Exchange) -> None:
         """A message in, a message out."""
-        request_id = self._request_id()
-        await exchange.begin(((REQUEST_ID, request_id),))
-        try:
-            shown = evidence.gather(rpc.path, exchange.metadata(), exchange.peer(), secure=self.is_secure)
-
-            async def read(identity: Identity) -> Message:
-                return await self._asked(rpc, identity, exchange)
-
-            async with self.gateway.perform(rpc.operation, shown, read, request_id=request_id) as output:
-                await exchange.write(codec.write(output, rpc.response.DESCRIPTOR))
-        except Exception as fault:  # whatever it is, a client hears of it what it may
-            await self._refuse(fault, exchange, request_id)
+        await self._serve(rpc, exchange, self._asked, self._send)
 
     async def upload(self, rpc: Rpc, exchange: Exchange) -> None:
         """A stream of messages in, a message out."""
-        request_id = self._request_id()
-        await exchange.begin(((REQUEST_ID, request_id),))
-        try:
-            shown = evidence.gather(rpc.path, exchange.metadata(), exchange.peer(), secure=self.is_secure)
-
-            async def read(identity: Identity) -> Message:
-                body = Upload(rpc.request, exchange)
-                values = codec.read(rpc.operation.input, await self._arrival(identity, body.first))
-                values["body"] = body
-                return rpc.operation.input.of(values)
-
-            async with self.gateway.perform(rpc.operation, shown, read, request_id=request_id) as output:
-                await exchange.write(codec.write(output, rpc.response.DESCRIPTOR))
-        except Exception as fault:  # whatever it is, a client hears of it what it may
-            await self._refuse(fault, exchange, request_id)
+        await self._serve(rpc, exchange, self._uploaded, self._send)
 
     async def download(self, rpc: Rpc, exchange: Exchange) -> None:
         """A message in, a stream of messages out: what is known in the first, bytes in all of them."""
+        await self._serve(rpc, exchange, self._asked, self._send_body)
+
+    async def _serve(self, rpc: Rpc, exchange: Exchange, take: Take, give: Give) -> None:
         request_id = self._request_id()
         await exchange.begin(((REQUEST_ID, request_id),))
         try:
             shown = evidence.gather(rpc.path, exchange.metadata(), exchange.peer(), secure=self.is_secure)
 
             async def read(identity: Identity) -> Message:
-                return await self._asked(rpc, identity, exchange)
+                return await take(rpc, identity, exchange)
 
             async with self.gateway.perform(rpc.operation, shown, read, request_id=request_id) as output:
-                known = codec.write(output, rpc.response.DESCRIPTOR)
-                is_begun = False
-                async for chunk in output.__dict__["body"]:
-                    view = memoryview(chunk)
-                    for at in range(0, len(view), self.chunk_bytes):
-                        piece = view[at : at + self.chunk_bytes]
-                        await exchange.write(known + codec.prefix(rpc.response.DESCRIPTOR, len(piece)), piece)
-                        known, is_begun = b"", True
-                if not is_begun:
-                    await exchange.write(known)
+                await give(rpc, exchange, output)
         except Exception as fault:  # whatever it is, a client hears of it what it may
             await self._refuse(fault, exchange, request_id)
+
+    async def _send(self, rpc: Rpc, exchange: Exchange, output: Message) -> None:
+        await exchange.write(codec.write(output, rpc.response.DESCRIPTOR))
+
+    async def _send_body(self, rpc: Rpc, exchange: Exchange, output: Message) -> None:
+        known = codec.write(output, rpc.response.DESCRIPTOR)
+        is_begun = False
+        async for chunk in output.__dict__["body"]:
+            view = memoryview(chunk)
+            for at in range(0, len(view), self.chunk_bytes):
+                piece = view[at : at + self.chunk_bytes]
+                await exchange.write(known + codec.prefix(rpc.response.DESCRIPTOR, len(piece)), piece)
+                known, is_begun = b"", True
+        if not is_begun:
+            await exchange.write(known)
+
+    async def _uploaded(self, rpc: Rpc, identity: Identity, exchange: Exchange) -> Message:
+        """The Input of an upload, its body in the messages that are still to come."""
+        body = Upload(rpc.request, exchange)
+        values = codec.read(rpc.operation.input, await self._arrival(identity, body.first))
+        values["body"] = body
+        return rpc.operation.input.of(values)
 
     async def _asked(self, rpc: Rpc, identity: Identity, exchange: Exchange) -> Message:
         """The Input of a call of one message."""

@@ -42,6 +42,7 @@ from rs3gw.errors import (
 )
 from rs3gw.operations.body import Buffer
 from rs3gw.rpc import calls, faults
+from rs3gw.rpc.calls import HEAD_BYTES
 from rs3gw.rpc.servicers import RPCS, Rpc, Servicer
 
 Event = MutableMapping[str, Any]
@@ -50,8 +51,6 @@ Send = Callable[[Event], Awaitable[None]]
 
 PATHS: Final = {rpc.path: rpc for rpc in RPCS.values()}
 
-HEAD_BYTES: Final = 5
-"""Of an envelope: a byte of flags, and the size of what follows."""
 COMPRESSED, CONNECT_END, GRPC_TRAILERS = 0x01, 0x02, 0x80
 
 HTTP_OF: Final = {
