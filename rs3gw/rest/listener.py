@@ -25,23 +25,15 @@ import httptools
 
 from rs3gw import stepping
 from rs3gw.errors import InvalidRequest, InvalidURI, RequestHeaderSectionTooLarge, RequestTimeout, S3Error, SlowDown
+from rs3gw.listening import Listening
 from rs3gw.rest import faults
 from rs3gw.rest.messages import Event, Receive, Request, Send, pairs
-
-BACKLOG: Final = 2048
-"""Connections that the kernel keeps for us while we are busy."""
 
 AHEAD_BYTES: Final = 256 * 1024
 """How much of a body is taken off the socket before anybody asks for it."""
 
 JOINED_BYTES: Final = 64 * 1024
 """An answer up to this size goes out in one piece with its head: copying it is cheaper than a second write."""
-
-TICK_SECONDS: Final = 1.0
-"""How often it is looked who is late; sooner where a bound is that short."""
-
-STOPPING_SECONDS: Final = 0.01
-"""How often a listener that stops looks whether the last connection has ended."""
 
 log = logging.getLogger("rs3gw.rest")
 
@@ -73,44 +65,33 @@ class Responder(Protocol):
         """Seconds since 1970, for the Date of an answer."""
 
 
-class Listener:
+class Listener(Listening["Connection"]):
     """A listener of HTTP/1.1 for one responder, started and stopped once."""
 
     def __init__(self, responder: Responder, bounds: Bounds, *, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls)
         self.responder = responder
         self.bounds = bounds
-        self.connections: set[Connection] = set()
         self.silent: dict[Connection, None] = {}
         """Those that have not asked for anything yet, the oldest first."""
-        self.tasks: set[asyncio.Task[None]] = set()
         self.is_leaving = False
         """Whether every answer is the last one on its connection."""
-        self.is_stopping = False
         self.date = b""
         """The Date that answers of this second have."""
-        self._tls = tls
 
     async def start(self, sock: socket.socket) -> None:
         """Listen on a socket that is bound already."""
-        self._loop = asyncio.get_running_loop()
-        self._server = await self._loop.create_server(
+        bounds = self.bounds
+        await self._listen(
+            sock,
             lambda: Connection(self),
-            sock=sock,
-            ssl=self._tls,
-            backlog=BACKLOG,
-            ssl_handshake_timeout=self.bounds.header_seconds if self._tls else None,
+            header_seconds=bounds.header_seconds,
+            shortest_seconds=min(bounds.header_seconds, bounds.keep_alive_seconds, bounds.idle_seconds),
         )
-        shortest = min(self.bounds.header_seconds, self.bounds.keep_alive_seconds, self.bounds.idle_seconds)
-        self._tick_seconds = min(TICK_SECONDS, shortest / 4)
-        self._tick()
 
     def _tick(self) -> None:
-        """Look who is late.  One timer for all of them: a timer a request costs more than the request's parsing."""
         self.date = formatdate(self.responder.now(), usegmt=True).encode()
-        now = self._loop.time()
-        for connection in list(self.connections):
-            connection.look(now)
-        self._ticking = self._loop.call_later(self._tick_seconds, self._tick)
+        super()._tick()
 
     def make_room(self) -> bool:
         """
@@ -137,16 +118,9 @@ class Listener:
         self._server.close()
         for connection in list(self.connections):
             connection.end()
-        until = self._loop.time() + drain_seconds
-        while self.connections and self._loop.time() < until:  # noqa: ASYNC110 - it ends with the last connection
-            await asyncio.sleep(STOPPING_SECONDS)
-        for task in list(self.tasks):
-            task.cancel()
-        if self.tasks:
-            await asyncio.wait(self.tasks, timeout=1.0)
-        for connection in list(self.connections):
-            connection.abort()
-        self._ticking.cancel()
+        await self._emptied(drain_seconds)
+        await self._cancelled()
+        self._abandon()
 
 
 class Connection(asyncio.Protocol):

@@ -6,7 +6,6 @@ HTTP/2 is in ``http2``, a call in ``calls``; here is who answers which path, and
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import socket
 import ssl
@@ -16,6 +15,7 @@ from typing import Final
 from rs3gw import spans
 from rs3gw.errors import NotImplementedHere
 from rs3gw.gateway import Gateway
+from rs3gw.listening import LAST_WORDS_SECONDS, Listening
 from rs3gw.rpc import health
 from rs3gw.rpc.calls import UNWATCHED, Call, Method, Watch, ended_by
 from rs3gw.rpc.frames import Request
@@ -27,20 +27,11 @@ from rs3gw.rpc.servicers import RPCS, SERVICES, Rpc, Servicer
 BOUNDS: Final = Bounds()
 MAX_CALLS: Final = 4096
 """Calls at once, with those whose answer nobody takes; one more is answered RESOURCE_EXHAUSTED."""
-BACKLOG: Final = 2048
-"""Connections that the kernel keeps for us while we are busy."""
 
 CLIENT_MESSAGE_BYTES: Final = 4 * 1024**2
 """The largest message that a client takes unless it was told otherwise; it drops a call for a larger one."""
 ENVELOPE_BYTES: Final = 64 * 1024
 """Room in a message for what it holds besides a chunk: all that is known of an object, in the first."""
-
-TICK_SECONDS: Final = 1.0
-"""How often it is looked who is late; sooner where a bound is that short."""
-STOPPING_SECONDS: Final = 0.01
-"""How often a server that stops looks whether the last call has ended."""
-LAST_WORDS_SECONDS: Final = 1.0
-"""How long calls that are cancelled at the end have to say so, and what was said to go out."""
 
 
 def fitting(chunk_bytes: int, max_message_bytes: int) -> int:
@@ -49,7 +40,7 @@ def fitting(chunk_bytes: int, max_message_bytes: int) -> int:
     return min(chunk_bytes, largest - min(ENVELOPE_BYTES, largest // 2))
 
 
-class Server:
+class Server(Listening[Connection]):
     """
     A gRPC server over a gateway, started and stopped once.
 
@@ -69,15 +60,13 @@ class Server:
         watch: Callable[[str, str, str], Watch] = lambda kind, service, method: UNWATCHED,
         trace: spans.Begin | None = None,
     ) -> None:
+        super().__init__(tls)
         self.bounds, self.max_message_bytes, self.trace = bounds, max_message_bytes, trace
         self.max_calls = MAX_CALLS
-        self.connections: set[Connection] = set()
-        self.tasks: set[asyncio.Task[None]] = set()
         self.calls = 0
-        self.is_stopping = False
         self.port = 0
         """Where it listens, once it does."""
-        self._tls, self._watch = tls, watch
+        self._watch = watch
         self._servicer = Servicer(
             gateway=gateway,
             chunk_bytes=fitting(chunk_bytes, max_message_bytes),
@@ -118,25 +107,14 @@ class Server:
 
     async def start(self, sock: socket.socket) -> None:
         """Listen on a socket that is bound already."""
-        self._loop = asyncio.get_running_loop()
-        self._server = await self._loop.create_server(
+        bounds = self.bounds
+        await self._listen(
+            sock,
             lambda: Connection(self),
-            sock=sock,
-            ssl=self._tls,
-            backlog=BACKLOG,
-            ssl_handshake_timeout=self.bounds.header_seconds if self._tls else None,
+            header_seconds=bounds.header_seconds,
+            shortest_seconds=min(bounds.header_seconds, bounds.idle_seconds),
         )
         self.port = sock.getsockname()[1]
-        shortest = min(self.bounds.header_seconds, self.bounds.idle_seconds)
-        self._tick_seconds = min(TICK_SECONDS, shortest / 4)
-        self._tick()
-
-    def _tick(self) -> None:
-        """Look who is late: one timer for all of them."""
-        now = self._loop.time()
-        for connection in list(self.connections):
-            connection.look(now)
-        self._ticking = self._loop.call_later(self._tick_seconds, self._tick)
 
     def leave(self) -> None:
         """Say to who asks of our health, or watches it, that nobody is served any more; and serve on."""
@@ -154,21 +132,11 @@ class Server:
         for connection in list(self.connections):
             connection.leave()
         await self._emptied(drain_seconds)
-        for task in list(self.tasks):
-            task.cancel()
-        if self.tasks:
-            await asyncio.wait(self.tasks, timeout=LAST_WORDS_SECONDS)
+        await self._cancelled()
         for connection in list(self.connections):
             connection.end()
         await self._emptied(LAST_WORDS_SECONDS)
-        for connection in list(self.connections):
-            connection.abort()
-        self._ticking.cancel()
-
-    async def _emptied(self, seconds: float) -> None:
-        until = self._loop.time() + seconds
-        while self.connections and self._loop.time() < until:  # noqa: ASYNC110 - it ends with the last connection
-            await asyncio.sleep(STOPPING_SECONDS)
+        self._abandon()
 
 
 async def _nowhere(call: Call) -> None:
