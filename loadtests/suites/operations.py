@@ -412,19 +412,30 @@ def _share(cells: Sequence[Cell]) -> str:
 # What is shown -----------------------------------------------------------------------------------------------
 
 
+MEASURED = ("operation", "durability", "clients", "p50, ms", "p99, ms", "per second")
+"""What every table begins with."""
+
+
+def _measured(cell: Cell, setting: Setting) -> tuple[str, str, int, float, float, float]:
+    return (
+        cell.work.name,
+        setting.durability if cell.work.writes else "—",
+        cell.clients,
+        cell.load.percentile(0.5) * 1000,
+        cell.load.percentile(0.99) * 1000,
+        cell.per_second,
+    )
+
+
 def _table(cells: Sequence[Cell], setting: Setting) -> Table:
     head = (
-        *("operation", "durability", "clients", "p50, ms", "p99, ms", "per second", "MiB/s", "ceiling, per second"),
-        *("share of the ceiling", "CPU, ms each", "of an empty server", "CPU, s per GB", "peak, MiB"),
+        *MEASURED,
+        *("MiB/s", "ceiling, per second", "share of the ceiling", "CPU, ms each", "of an empty server"),
+        *("CPU, s per GB", "peak, MiB"),
     )
     rows = [
         (
-            cell.work.name,
-            setting.durability if cell.work.writes else "—",
-            cell.clients,
-            cell.load.percentile(0.5) * 1000,
-            cell.load.percentile(0.99) * 1000,
-            cell.per_second,
+            *_measured(cell, setting),
             cell.mib_per_second,
             cell.ceiling.per_second,
             f"{cell.per_second / cell.ceiling.per_second:.0%}",
@@ -441,17 +452,12 @@ def _table(cells: Sequence[Cell], setting: Setting) -> Table:
 def _short_table(cells: Sequence[Cell], setting: Setting) -> Table:
     """Python's client on the gateway and on the empty server."""
     head = (
-        *("operation", "durability", "clients", "p50, ms", "p99, ms", "per second"),
+        *MEASURED,
         *("p50 of an empty server, ms", "its ceiling, per second", "share of the ceiling"),
     )
     rows = [
         (
-            cell.work.name,
-            setting.durability if cell.work.writes else "—",
-            cell.clients,
-            cell.load.percentile(0.5) * 1000,
-            cell.load.percentile(0.99) * 1000,
-            cell.per_second,
+            *_measured(cell, setting),
             cell.ceiling.percentile(0.5) * 1000,
             cell.ceiling.per_second,
             f"{cell.per_second / cell.ceiling.per_second:.0%}",
