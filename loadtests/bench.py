@@ -81,12 +81,12 @@ def main(
 
     def found_limits(setting: Setting) -> Page:
         with setting.directory() as directory:
-            return limits.page(limits.measure(directory, times=times), times=times)
+            return limits.page(limits.measure(directory, times=times), times=times, beside=list(asked))
 
-    measures: dict[str, Callable[[Setting], Page]] = {"limits": found_limits}
-    measures |= {name: SUITES[name] for name in suites or (() if others else SUITES)}
+    asked = {name: SUITES[name] for name in suites or (() if others else SUITES)}
     if others:
-        measures["compare"] = lambda setting: compare.measure(setting, others, note)
+        asked["compare"] = lambda setting: compare.measure(setting, others, note)
+    measures: dict[str, Callable[[Setting], Page]] = {"limits": found_limits, **asked}
     for name, measure in measures.items():
         setting.say(name)
         watch = Watch()

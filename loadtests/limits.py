@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,12 +62,14 @@ def measure(directory: Path, *, times: int) -> list[Limit]:
     return found
 
 
-def page(limits: list[Limit], *, times: int) -> Page:
+def page(limits: list[Limit], *, times: int, beside: Sequence[str] = ()) -> Page:
+    """The page of limits; ``beside`` names what is measured after them in the same run."""
     rows = [(each.work, each.p50_ms * 1000, each.p99_ms * 1000, each.mib_per_second) for each in limits]
     return Page(
         title="What the machine itself needs",
-        text="Measured at the beginning of the same run as everything else, in one thread, without any gateway.\n"
-        f"Each is done {times} times.",
+        text="Measured in one thread, without any gateway"
+        + (f", at the beginning of the run of {', '.join(beside)}.\n" if beside else ".\n")
+        + f"Each is done {times} times.",
         sections=[Section(heading="Limits", table=Table(("work", "p50, µs", "p99, µs", "MiB/s"), rows))],
     )
 
