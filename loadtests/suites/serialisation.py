@@ -152,7 +152,7 @@ def _object(size: int) -> Iterator[Form]:
     yield Form("protobuf", write_protobuf, read_protobuf)
 
     def write_http() -> bytes:
-        answer = rest.encode(GET, GET.input(bucket="b", key="k"), output)
+        answer = rest.encode(GET, output)
         pieces = [b"HTTP/1.1 200 OK"]
         for name, value in answer.headers:
             pieces += (b"\r\n", name, b": ", value)

@@ -42,7 +42,7 @@ from rs3gw.gateway.copying import MAX_COPY_ATTEMPTS, judge_size, locate_source, 
 from rs3gw.gateway.ranges import Slice
 from rs3gw.gateway.versions import is_null, judge_version
 from rs3gw.operations import checks
-from rs3gw.operations.body import Body, Stream, Whole
+from rs3gw.operations.body import Stream, Whole
 from rs3gw.operations.multipart import CompleteMultipartUpload
 from rs3gw.operations.object import (
     CopyObject,
@@ -273,7 +273,12 @@ def located(call: Call, asked: Versioned) -> Object:
 async def get_object(call: Call, asked: GetObject.Input) -> GetObject.Output:
     found = located(call, asked)
     values, part = _served(call, asked, found)
-    values["body"] = await _body(call, found.content, part or Slice(0, found.size))
+    content = found.content
+    if content.inline is None:
+        values["body"] = await _stream(call, content, Slice(0, found.size) if part is None else part)
+    else:
+        whole = unsealed(content)
+        values["body"] = Whole(whole if part is None else memoryview(whole)[part.offset : part.offset + part.size])
     return GetObject.Output.of(values)
 
 
@@ -283,19 +288,14 @@ async def head_object(call: Call, asked: HeadObject.Input) -> HeadObject.Output:
     return HeadObject.Output.of(values)
 
 
-async def _body(call: Call, content: Content, part: Slice) -> Body:
-    if content.inline is None:
-        stream = Stream(call.engine.read(content, offset=part.offset, size=part.size), size=part.size)
-        try:
-            await stream.begin()
-        except BaseException:
-            await stream.aclose()
-            raise
-        return stream
-    inline = unsealed(content)
-    if part.size == len(inline):
-        return Whole(inline)
-    return Whole(memoryview(inline)[part.offset : part.offset + part.size])
+async def _stream(call: Call, content: Content, part: Slice) -> Stream:
+    stream = Stream(call.engine.read(content, offset=part.offset, size=part.size), size=part.size)
+    try:
+        await stream.begin()
+    except BaseException:
+        await stream.aclose()
+        raise
+    return stream
 
 
 _JUDGED: Final = frozenset({"if_match", "if_none_match", "if_modified_since", "if_unmodified_since"})

@@ -11,13 +11,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from rs3gw import spans
-from rs3gw.auth.credentials import Identity
 from rs3gw.errors import RequestTimeout, S3Error
 from rs3gw.gateway import Gateway
-from rs3gw.operations import Message, Operation
+from rs3gw.operations import Operation
 from rs3gw.operations.body import Body, Whole
 from rs3gw.rest import codec, cors, evidence, faults, messages, routing
 from rs3gw.rest.messages import Answer, Receive, Request, Scope, Send
@@ -128,7 +128,7 @@ class Application:
             return
         began = time.perf_counter()
         request_id = self.request_id()
-        inbox = _Inbox(receive)
+        inbox = _Inbox(receive, request.whole)
         outbox = _Outbox(send, request, request_id)
         try:
             if self._trace is None:
@@ -142,7 +142,7 @@ class Application:
 
     async def _ask_neighbour(self, neighbour: Neighbour, request: Request, receive: Receive, send: Send) -> None:
         began = time.perf_counter()
-        inbox, outbox = _Inbox(receive), _Counted(send)
+        inbox, outbox = _Inbox(receive, request.whole), _Counted(send)
         try:
             await neighbour.respond(request, inbox.receive, outbox.send)
         finally:
@@ -191,53 +191,42 @@ class Application:
 
     async def _answer(self, request: Request, request_id: str, inbox: _Inbox, outbox: _Outbox) -> None:
         try:
-            await self._serve(request, request_id, inbox, outbox)
+            target = routing.locate(request, self._domains)
+            parameters = request.parameters() if request.pairs else {}
+            shown = evidence.gather(request, parameters, host_bucket=target.host_bucket)
+            outbox.operation = operation = routing.route(request, target, parameters)
+            read = partial(codec.decode, operation, request, target.labels, parameters, inbox.receive)
+            async with self._gateway.perform(operation, shown, read, request_id=request_id) as output:
+                await outbox.put(codec.encode(operation, output), gone=inbox.gone)
         except codec.ClientGone as gone:
             spans.fail(gone)
         except Exception as fault:
-            known = faults.known(fault)
-            spans.fail(known)
-            if outbox.has_begun:
-                # The status is gone already: only a broken connection tells the truth.
-                if isinstance(fault, S3Error):
-                    log.error("an answer broke off: %s", fault, extra={"request_id": request_id})
-                    raise ConnectionAbortedError(str(fault)) from None
-                raise
-            if known is not fault:
-                log.exception("a request failed", extra={"request_id": request_id}, exc_info=fault)
-            answer = faults.answer(known, resource=request.path, request_id=request_id)
-            is_silent = isinstance(known, RequestTimeout)
-            if is_silent or not await inbox.drain(request):
-                answer.headers.append((b"connection", b"close"))
-                await outbox.put(answer, before_end=None if is_silent else inbox.linger)
-            else:
-                await outbox.put(answer)
+            await self._refuse(fault, request, request_id, inbox, outbox)
+
+    async def _refuse(
+        self, fault: Exception, request: Request, request_id: str, inbox: _Inbox, outbox: _Outbox
+    ) -> None:
+        known = faults.known(fault)
+        spans.fail(known)
+        if outbox.has_begun:
+            # The status is gone already: only a broken connection tells the truth.
+            if isinstance(fault, S3Error):
+                log.error("an answer broke off: %s", fault, extra={"request_id": request_id})
+                raise ConnectionAbortedError(str(fault)) from None
+            raise fault
+        if known is not fault:
+            log.exception("a request failed", extra={"request_id": request_id}, exc_info=fault)
+        answer = faults.answer(known, resource=request.path, request_id=request_id)
+        is_silent = isinstance(known, RequestTimeout)
+        if is_silent or not await inbox.drain(request):
+            answer.headers.append((b"connection", b"close"))
+            await outbox.put(answer, before_end=None if is_silent else inbox.linger)
+        else:
+            await outbox.put(answer)
 
     def _is_of_bucket(self, request: Request) -> bool:
         """Whether the host names a bucket, so that the path is a key however it begins."""
         return routing.bucket_of_host(request.headers.get("host", ""), self._domains) is not None
-
-    async def _serve(self, request: Request, request_id: str, inbox: _Inbox, outbox: _Outbox) -> None:
-        target = routing.locate(request, self._domains)
-        parameters = request.parameters() if request.pairs else {}
-        shown = evidence.gather(request, parameters, host_bucket=target.host_bucket)
-        outbox.operation = operation = routing.route(request, target, parameters)
-        asked: list[Message] = []
-
-        async def read(identity: Identity) -> Message:
-            decoded = await codec.decode(
-                operation,
-                request,
-                target.labels,
-                parameters,
-                inbox.receive,
-                identity,
-            )
-            asked.append(decoded)
-            return decoded
-
-        async with self._gateway.perform(operation, shown, read, request_id=request_id) as output:
-            await outbox.put(codec.encode(operation, asked[0], output), gone=inbox.gone)
 
     async def _page(self, request: Request, send: Send) -> None:
         page = self._internal.get(request.path)
@@ -249,18 +238,20 @@ class Application:
 
 
 class _Inbox:
-    """The server's receive, with a memory of how far it was read."""
+    """The server's receive, with a memory of how far it was read; what came ``whole`` it has read already."""
 
-    __slots__ = ("_receive", "is_done", "is_touched", "received")
+    __slots__ = ("_receive", "_whole", "is_done", "is_touched", "received")
 
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-        self.received = 0
+    def __init__(self, receive: Receive, whole: bytes | None) -> None:
+        self._receive, self._whole = receive, whole
+        self.received = 0 if whole is None else len(whole)
         """Bytes of the body, so far."""
-        self.is_touched = False
-        self.is_done = False
+        self.is_touched = self.is_done = whole is not None
 
     async def receive(self) -> messages.Event:
+        if self._whole is not None:
+            whole, self._whole = self._whole, None
+            return {"type": "http.request", "body": whole, "more_body": False}
         self.is_touched = True
         event = await self._receive()
         self.is_done = event["type"] != "http.request" or not event.get("more_body", False)

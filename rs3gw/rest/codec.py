@@ -35,7 +35,7 @@ from rs3gw.errors import (
 )
 from rs3gw.gateway.digests import verify_document
 from rs3gw.operations import OPERATIONS, Field, Location, Message, Operation
-from rs3gw.operations.body import Body, Buffer
+from rs3gw.operations.body import Body, Buffer, Whole
 from rs3gw.operations.shapes import NO_CHECKSUMS, Checksums
 from rs3gw.rest import xml
 from rs3gw.rest.chunked import ChunkedBody
@@ -262,8 +262,11 @@ async def decode(
                 raise InvalidRequest(message="The document is not UTF-8.") from fault
         else:
             await _elements(plan, data, values)
+    elif _length(request) or "transfer-encoding" in request.headers:
+        # A body where none belongs is read only to verify what was signed of it, and then forgotten.
+        await _whole(request, receive, identity)
     else:
-        await _nothing(request, receive, identity)
+        _verify_nothing(request, identity)
     return operation.input.of(values)
 
 
@@ -389,6 +392,8 @@ def _incoming(request: Request, receive: Receive, identity: Identity) -> Body:
         length = 0
     if claimed not in CHUNKED:
         signed = None if claimed == UNSIGNED_PAYLOAD or identity.is_anonymous else claimed
+        if request.whole is not None and len(request.whole) == length:
+            return Whole(request.whole, sha256=signed)
         return Incoming(receive, size=length, sha256=signed)
     decoded = headers.get("x-amz-decoded-content-length")
     if decoded is None or not decoded.isdecimal() or len(decoded) > 19:
@@ -462,12 +467,8 @@ def _speaks_of_object(request: Request) -> bool:
     return request.method == "POST" and any(name == "uploadId" for name, _ in request.pairs)
 
 
-async def _nothing(request: Request, receive: Receive, identity: Identity) -> None:
-    """A body where none belongs is read only to verify what was signed of it, and then forgotten."""
-    length = _length(request)
-    if length or "transfer-encoding" in request.headers:
-        await _whole(request, receive, identity)
-        return
+def _verify_nothing(request: Request, identity: Identity) -> None:
+    """Where no body came, one must not have been signed.  Raises XAmzContentSHA256Mismatch."""
     claimed = request.headers.get("x-amz-content-sha256", UNSIGNED_PAYLOAD)
     if claimed != UNSIGNED_PAYLOAD and claimed not in CHUNKED and claimed != EMPTY_SHA256 and not identity.is_anonymous:
         verify_document(b"", sha256=claimed)
@@ -485,21 +486,22 @@ def http_date(second: int) -> bytes:
 Show = Callable[[Any], bytes]
 
 
-def _show(field: Field) -> Show:
+def _show(field: Field) -> Show | None:
+    """How a value is written; None for text, which most are: it is written as it is."""
     if field.type is datetime:
         return lambda value: http_date(int(value.timestamp()))
     if field.type is bool:
         return lambda value: b"true" if value else b"false"
     if field.type is int:
         return lambda value: b"%d" % value
-    return lambda value: value.encode("utf-8", "surrogateescape")
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where everything of an operation's Output goes."""
 
-    headers: Mapping[str, tuple[bytes, Show, int | None]]
+    headers: Mapping[str, tuple[bytes, Show | None, int | None]]
     groups: Mapping[str, Mapping[str, bytes]]
     metadata: tuple[str, bytes] | None
     payload: str | None
@@ -508,7 +510,7 @@ class Layout:
 @cache
 def layout_of(operation: str) -> Layout:
     """The layout of an operation's answer, by its name."""
-    headers: dict[str, tuple[bytes, Show, int | None]] = {}
+    headers: dict[str, tuple[bytes, Show | None, int | None]] = {}
     groups: dict[str, Mapping[str, bytes]] = {}
     metadata: tuple[str, bytes] | None = None
     payload = None
@@ -529,7 +531,7 @@ _TYPE_XML = (b"content-type", b"application/xml")
 _TYPE_JSON = (b"content-type", b"application/json")
 
 
-def encode(operation: Operation, asked: Message, output: Message) -> Answer:
+def encode(operation: Operation, output: Message) -> Answer:
     """The answer that an Output is."""
     layout = layout_of(operation.name)
     status = operation.status
@@ -542,7 +544,7 @@ def encode(operation: Operation, asked: Message, output: Message) -> Answer:
         place = places.get(name)
         if place is not None:
             wire, show, makes = place
-            add((wire, show(value)))
+            add((wire, value.encode("utf-8", "surrogateescape") if show is None else show(value)))
             if makes is not None:
                 status = makes
         elif name in groups:
@@ -559,6 +561,7 @@ def encode(operation: Operation, asked: Message, output: Message) -> Answer:
             return Answer(status, [_TYPE_JSON, *headers], body.encode())
         return Answer(status, headers, body)
     if output.root is not None:
-        is_encoded = asked.__dict__.get("encoding_type") == "url"
+        # A listing says of itself how its keys are written, as it was asked to.
+        is_encoded = output.__dict__.get("encoding_type") == "url"
         return Answer(status, [_TYPE_XML, *headers], xml.document(output, is_encoded=is_encoded))
     return Answer(status, headers)

@@ -107,9 +107,15 @@ def _header(request: Request, authorization: str) -> Signature | Foreign:
         if algorithm == "AWS" or algorithm.startswith("AWS4"):
             raise _old()
         return Foreign(InvalidArgument(message="Unsupported Authorization Type", argument_name="Authorization"))
-    usual = _USUAL_FIELDS(rest)
-    credential, signed_headers, signature = usual.groups() if usual is not None else _fields(rest)
-    access_key, scope = _credential(credential, AuthorizationHeaderMalformed)
+    before, _, signature = rest.rpartition("Signature=")
+    if "," in signature:
+        # It need not stand at the end, where every SDK puts it.
+        credential, names, signature = _fields(rest)
+        access_key, scope = _credential(credential, AuthorizationHeaderMalformed)
+        signed_headers = _names(names)
+    else:
+        access_key, scope, signed_headers = _signer(before)
+        signature = signature.rstrip()
     headers = request.headers
     claimed = headers.get("x-amz-content-sha256")
     if claimed is None:
@@ -117,7 +123,7 @@ def _header(request: Request, authorization: str) -> Signature | Foreign:
     return Signature(
         access_key=access_key,
         scope=scope,
-        signed_headers=_names(signed_headers),
+        signed_headers=signed_headers,
         signature=signature,
         timestamp=_timestamp(headers),
         method=request.method,
@@ -129,18 +135,22 @@ def _header(request: Request, authorization: str) -> Signature | Foreign:
     )
 
 
-# As every SDK writes them; another order and other spaces are as good.
-_USUAL_FIELDS = re.compile(r"Credential=([^\s,]+), ?SignedHeaders=([^\s,]+), ?Signature=([^\s,]+)\Z").match
+def _malformed() -> AuthorizationHeaderMalformed:
+    return AuthorizationHeaderMalformed(
+        message="The authorization header is malformed; it has one Credential, SignedHeaders and Signature each."
+    )
 
 
 def _fields(said: str) -> tuple[str, str, str]:
-    """Credential, SignedHeaders and Signature.  Raises AuthorizationHeaderMalformed unless there is one of each."""
+    """
+    Credential, SignedHeaders and Signature, in any order.
+
+    Raises AuthorizationHeaderMalformed unless there is one of each.
+    """
     pieces = [piece.strip().partition("=") for piece in said.split(",")]
     fields = {name: value for name, _, value in pieces}
     if len(pieces) != 3 or fields.keys() != {"Credential", "SignedHeaders", "Signature"}:
-        raise AuthorizationHeaderMalformed(
-            message="The authorization header is malformed; it has one Credential, SignedHeaders and Signature each."
-        )
+        raise _malformed()
     return fields["Credential"], fields["SignedHeaders"], fields["Signature"]
 
 
@@ -200,6 +210,15 @@ def _credential(said: str, malformed: Malformed) -> tuple[str, Scope]:
     if len(date) != 8 or not date.isdecimal():
         raise malformed(message=f'The Credential is malformed; incorrect date format "{date}".')
     return access_key, Scope(date=date, region=region, service=service)
+
+
+@lru_cache(maxsize=1024)
+def _signer(before: str) -> tuple[str, Scope, tuple[str, ...]]:
+    """(access key, scope, signed headers) of what stands before a signature."""
+    credential, names, more = _fields(f"{before}Signature=")
+    if more:
+        raise _malformed()
+    return *_credential(credential, AuthorizationHeaderMalformed), _names(names)
 
 
 @lru_cache(maxsize=1024)

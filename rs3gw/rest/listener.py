@@ -374,7 +374,8 @@ class Connection(asyncio.Protocol):
             self._loop.call_soon(self._begin, self._current)
             self.read_on()
         else:
-            self.read_on()
+            if not self.is_reading:
+                self.read_on()
             self._idle()
 
     def _idle(self) -> None:
@@ -386,6 +387,7 @@ class Connection(asyncio.Protocol):
     def _begin(self, exchange: Exchange) -> None:
         if self._transport.is_closing():
             return
+        exchange.request.whole = exchange.take()
         answering: Coroutine[Any, Any, None] = self.listener.responder.respond(
             exchange.request, exchange.receive, exchange.send
         )
@@ -525,9 +527,17 @@ class Exchange:
             self._connection.stop_reading()
         self._wake()
 
+    def take(self) -> bytes | None:
+        """The body, where all of it is here in one piece: ``receive`` then tells only that the client is gone."""
+        if not self.is_complete or len(self._chunks) != 1:
+            return None
+        self._held, self._is_told = 0, True
+        return self._chunks.pop()
+
     def complete(self) -> None:
         self.is_complete = True
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def truncate(self) -> None:
         """The request ends before its end: who counts its bytes will say so, and who cannot takes it for gone."""

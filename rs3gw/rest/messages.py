@@ -28,7 +28,7 @@ _BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 @dataclass(slots=True)
 class Request:
-    """A request whose body has not been read."""
+    """A request whose body has not been read, unless it came whole."""
 
     method: str
     path: str
@@ -39,6 +39,8 @@ class Request:
     """By lower-case name; what came several times is joined by commas."""
     peer: str | None
     secure: bool
+    whole: bytes | None = None
+    """The body, where all that there will be of it came in one piece with the head."""
 
     def parameters(self) -> dict[str, str]:
         """The query, decoded; of what is given twice the first counts.  Raises InvalidURI."""

@@ -4,6 +4,8 @@ What a request shows of its sender; that it is taken apart rightly is what every
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,6 +59,7 @@ def test_an_authorization_header_is_taken_apart():
     assert isinstance(proof, Signature)
     assert (proof.access_key, str(proof.scope)) == ("AK", "20261123/us-east-1/s3/aws4_request")
     assert proof.signed_headers == ("host", "x-amz-content-sha256", "x-amz-date")
+    assert proof.signature == "a" * 64
 
 
 def test_a_date_may_stand_for_x_amz_date():
@@ -109,6 +112,33 @@ def test_a_mechanism_that_is_not_ours_has_its_refusal_with_it():
 
     assert isinstance(proof, Foreign)
     assert proof.fault.code == "InvalidArgument"
+
+
+FIELDS = ("Credential=AK/20261123/us-east-1/s3/aws4_request", "SignedHeaders=host", f"Signature={'a' * 64}")
+
+
+@pytest.mark.parametrize("between", [", ", ",", " , "])
+@pytest.mark.parametrize("order", list(itertools.permutations(FIELDS)))
+def test_the_fields_of_an_authorization_stand_in_any_order(order, between):
+    proof = shown(authorization=f"AWS4-HMAC-SHA256 {between.join(order)} ", **HEADERS).proof
+
+    assert (proof.access_key, proof.scope.region, proof.signed_headers) == ("AK", "us-east-1", ("host",))
+    assert proof.signature == "a" * 64
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Signature=", "XSignature=", "Signature=Signature=", "Signature=b, Signature=", "Signature=b,", ",Signature="],
+)
+def test_one_signature_and_no_other_is_shown(said):
+    fields = f"{FIELDS[0]}, {FIELDS[1]}, {said}"
+
+    if said == "Signature=":
+        assert shown(authorization=f"AWS4-HMAC-SHA256 {fields}{'a' * 64}", **HEADERS).proof.signature == "a" * 64
+    else:
+        assert (
+            refusal(authorization=f"AWS4-HMAC-SHA256 {fields}{'a' * 64}", **HEADERS) == "AuthorizationHeaderMalformed"
+        )
 
 
 PIECES = st.lists(
