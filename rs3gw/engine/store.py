@@ -54,8 +54,6 @@ from rs3gw.engine.ports import (
     Part,
     RootBusy,
     Upload,
-    moment,
-    stamp,
 )
 from rs3gw.engine.seals import Seal, unsealed
 from rs3gw.engine.world import PosixDisk
@@ -205,7 +203,8 @@ class Store:
 
     def _now(self) -> datetime:
         # Whole milliseconds: what is answered now is what is read later.
-        return moment(stamp(self._clock.now()))
+        now = self._clock.now()
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
     async def _commit(self, mutation: Callable[[apsw.Connection], Result]) -> Result:
         with spans.within("commit"):

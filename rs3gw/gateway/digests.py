@@ -142,7 +142,7 @@ class Tally:
         return {name: _encode(running.digest()) for name, running in self._checksums.items()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # not frozen: one a write
 class Claims:
     """What a sender says of bytes that are still to come."""
 

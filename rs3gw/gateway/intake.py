@@ -29,7 +29,7 @@ LOOP_BYTES: Final = 64 * 1024
 """Up to here a body is digested on the loop, in at most a tenth of a millisecond."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one a write
 class Received:
     """Bytes that are whole, verified and durable, and that no record names yet."""
 
@@ -79,8 +79,9 @@ async def _at_hand(engine: Engine, body: Whole, claims: Claims, tally: Tally, in
     """A small body that is whole: verified before any of it is kept."""
     tally.update(body.data)
     claims.verify(tally, body.trailers)
-    staging = engine.stage(body.size, inline=inline)
+    staging = engine.stage(None, inline=inline)
     try:
+        # It asks for room by itself.
         staging.write(body.data)
         return Received(await staging.seal(), body.size, tally, staging)
     except BaseException:

@@ -377,8 +377,18 @@ class Operation:
 
     @cached_property
     def _owed(self) -> tuple[str, ...]:
-        """The fields whose default is judged where they were not sent."""
-        return tuple(name for name, (_, default) in self._checks.items() if default is not None)
+        """The fields that may not be left out, because their default is refused: no list is no empty list."""
+        return tuple(name for name, (check, default) in self._checks.items() if _is_refused(check, default))
+
+
+def _is_refused(check: Check, default: Any) -> bool:
+    if default is None:
+        return False
+    try:
+        check(default)
+    except Exception:  # whatever a check raises
+        return True
+    return False
 
 
 OPERATIONS: dict[str, Operation] = {}

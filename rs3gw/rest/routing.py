@@ -34,7 +34,7 @@ UNWRITTEN = frozenset((("PUT", "versioning"),))
 HARMLESS = frozenset(("x-id",))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one a request
 class Target:
     """What a request addresses, decoded."""
 
@@ -61,7 +61,7 @@ METHODS = {
 """What goes with a resource, as the Allow header says it."""
 PLAIN = {place: operations[-1] for place, operations in TABLE.items() if not operations[-1].queries}
 SELECTING = frozenset(name for operation in OPERATIONS.values() for name in operation.queries)
-WHENS = tuple({operation.when for operation in OPERATIONS.values() if operation.when})
+WHENS = frozenset(operation.when for operation in OPERATIONS.values() if operation.when)
 
 
 def locate(request: Request, domains: tuple[str, ...]) -> Target:
@@ -104,7 +104,7 @@ def route(request: Request, target: Target, parameters: Mapping[str, str]) -> Op
     Raises NotImplementedHere for what S3 has and rs3gw has not, MethodNotAllowed, AccessForbidden for a preflight.
     """
     place = (request.method, target.resource)
-    if not parameters and not any(name in request.headers for name in WHENS):
+    if not parameters and WHENS.isdisjoint(request.headers):
         plain = PLAIN.get(place)
         if plain is not None:
             return plain
