@@ -19,7 +19,6 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol
-from urllib.parse import quote
 
 from rs3gw import spans, stepping
 from rs3gw.errors import (
@@ -471,7 +470,6 @@ _OK_200: Final = b"\x88"
 """``:status: 200``, of the table that never changes (RFC 7541, appendix A)."""
 _BEGINNING: Final = _OK_200 + literal(b"content-type", b"application/grpc") + _ACCEPTED
 _WELL: Final = literal(b"grpc-status", b"0")
-_PRINTABLE: Final = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
 
 def _no_call(request: Request) -> tuple[bytes, bytes] | None:
@@ -518,9 +516,8 @@ _OF_PROTOCOL = frozenset(("te", "content-type", "content-length"))
 def _trailers(ended: Ended) -> bytes:
     fields = [(b"grpc-status", b"%d" % ended.status)]
     if ended.message:
-        # No longer than clients take it, and without the halves of characters that a client's own bytes may be.
-        fields.append((b"grpc-message", quote(faults.cut(ended.message), safe=_PRINTABLE).encode()))
-    fields += [(name.encode(), base64.b64encode(value).rstrip(b"=")) for name, value in ended.trailing]
+        fields.append((b"grpc-message", faults.message(ended.message).encode()))
+    fields += [(name.encode(), faults.binary(value)) for name, value in ended.trailing]
     return b"".join(literal(name, value) for name, value in fields)
 
 

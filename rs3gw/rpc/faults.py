@@ -7,6 +7,10 @@ INTERNAL is kept for our own faults; what a client sent wrong is never one.
 
 from __future__ import annotations
 
+import base64
+from typing import Final
+from urllib.parse import quote
+
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import ErrorInfo, RetryInfo
@@ -51,7 +55,24 @@ def cut(text: str, most_bytes: int = MAX_SENTENCE_BYTES) -> str:
     return text.encode(errors="replace")[:most_bytes].decode(errors="ignore")
 
 
-def _pack(message: ErrorInfo | RetryInfo) -> Any:
+def message(sentence: str) -> str:
+    """
+    A sentence as a grpc-message: all but printable ASCII percent-encoded, UTF-8, and no longer than clients take it.
+
+    https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md, Responses.
+    """
+    return quote(cut(sentence), safe=_PRINTABLE)
+
+
+_PRINTABLE: Final = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+
+
+def binary(value: bytes) -> bytes:
+    """What stands in metadata whose name ends with -bin."""
+    return base64.b64encode(value).rstrip(b"=")
+
+
+def _pack(detail: ErrorInfo | RetryInfo) -> Any:
     packed = Any()
-    packed.Pack(message)
+    packed.Pack(detail)
     return packed

@@ -136,7 +136,7 @@ class Outcome:
             said["details"] = [
                 {
                     "type": each.type_url.rpartition("/")[2],
-                    "value": base64.b64encode(each.value).decode().rstrip("="),
+                    "value": faults.binary(each.value).decode(),
                 }
                 for each in Status.FromString(self.details).details
             ]
@@ -400,9 +400,9 @@ def _opened(body: bytes) -> bytes:
 def _trailers(outcome: Outcome | None) -> bytes:
     if outcome is None:
         return b"grpc-status: 0\r\n"
-    lines = [f"grpc-status: {int(outcome.code)}", f"grpc-message: {quote(outcome.message, safe=' ')}"]
+    lines = [f"grpc-status: {int(outcome.code)}", f"grpc-message: {faults.message(outcome.message)}"]
     if outcome.details:
-        lines.append(f"{faults.DETAILS}: {base64.b64encode(outcome.details).decode().rstrip('=')}")
+        lines.append(f"{faults.DETAILS}: {faults.binary(outcome.details).decode()}")
     return "".join(f"{line}\r\n" for line in lines).encode()
 
 

@@ -4,8 +4,12 @@ Every error of the table, as a gRPC client sees it.
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+
 import pytest
 from google.rpc import error_details_pb2, status_pb2
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rs3gw.errors import INTERNAL, TABLE, InternalError, NoSuchKey, SignatureDoesNotMatch, SlowDown
 from rs3gw.rpc import faults
@@ -68,3 +72,11 @@ def test_details_fit_into_what_a_client_takes(fault):
     sentence = "".join(f"%{byte:02X}" for byte in faults.sentence(fault).encode())
 
     assert binary * 4 / 3 + len(sentence) < CLIENT_METADATA_BYTES
+
+
+@given(sentence=st.text() | st.text(st.characters(min_codepoint=0xD800, max_codepoint=0xDFFF)))
+def test_a_sentence_is_a_header_and_comes_back(sentence):
+    said = faults.message(sentence)
+
+    assert all(" " <= character <= "~" for character in said)
+    assert unquote(said) == faults.cut(sentence)
