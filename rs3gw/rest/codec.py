@@ -432,14 +432,7 @@ async def _whole(request: Request, receive: Receive, identity: Identity, *, need
     body = _incoming(request, receive, identity)
     if body.size is not None and body.size > xml.MAX_DOCUMENT_BYTES:
         raise MaxMessageLengthExceeded(max_message_length_bytes=xml.MAX_DOCUMENT_BYTES)
-    pieces: list[bytes] = []
-    size = 0
-    async for piece in body:
-        size += len(piece)
-        if size > xml.MAX_DOCUMENT_BYTES:
-            raise MaxMessageLengthExceeded(max_message_length_bytes=xml.MAX_DOCUMENT_BYTES)
-        pieces.append(bytes(piece))
-    data = b"".join(pieces)
+    data = bytes(body.data) if isinstance(body, Whole) else await _read(body)
     headers = request.headers
     sums = {
         _CHECKSUM_FIELDS[name]: said
@@ -460,6 +453,17 @@ async def _whole(request: Request, receive: Receive, identity: Identity, *, need
         sha256=body.sha256,
     )
     return data
+
+
+async def _read(body: Body) -> bytes:
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in body:
+        size += len(piece)
+        if size > xml.MAX_DOCUMENT_BYTES:
+            raise MaxMessageLengthExceeded(max_message_length_bytes=xml.MAX_DOCUMENT_BYTES)
+        pieces.append(bytes(piece))
+    return b"".join(pieces)
 
 
 def _speaks_of_object(request: Request) -> bool:
