@@ -16,6 +16,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache, partial
+from itertools import chain, groupby
+from operator import itemgetter
 from typing import Any, TypeVar
 
 from apsw import Connection
@@ -435,18 +437,24 @@ def put_objects(connection: Connection, puts: Sequence[Object]) -> list[tuple[Ob
 
 
 def _replace(connection: Connection, run: Sequence[Object], freed: dict[Place, Freed]) -> None:
+    _take_out(connection, [made[:3] for made in run], freed)
+    rows = zip(run, _keep(connection, run), strict=True)
+    values = [value for made, inline in rows for value in _row(made, inline)]
+    connection.execute(f"INSERT OR REPLACE {_objects(len(run))}", values)
+
+
+def _take_out(connection: Connection, run: Sequence[Place], freed: dict[Place, Freed]) -> list[Place]:
+    """Remove what these objects hold and leave their rows; the places that have one."""
     there: list[Any] = connection.execute(
         "SELECT bucket, key, version_id, extents, inline FROM objects"
         f" WHERE (bucket, key, version_id) IN (VALUES {_marks(3, len(run))})",
-        [value for made in run for value in made[:3]],
+        [value for place in run for value in place],
     ).fetchall()
     if inlines := [row[4] for row in there if row[4] is not None]:
         connection.execute(f"DELETE FROM inlines WHERE id IN (VALUES {_marks(1, len(inlines))})", inlines)
     for bucket, key, version_id, extents, _ in there:
         freed[bucket, key, version_id] = _unname(connection, unpack_extents(extents))
-    rows = zip(run, _keep(connection, run), strict=True)
-    values = [value for made, inline in rows for value in _row(made, inline)]
-    connection.execute(f"INSERT OR REPLACE {_objects(len(run))}", values)
+    return [row[:3] for row in there]
 
 
 def _keep(connection: Connection, run: Sequence[Object]) -> range:
@@ -510,35 +518,61 @@ def _remove_object(connection: Connection, bucket: str, key: str, version_id: st
     return _unname(connection, unpack_extents(extents))
 
 
+def remove_objects(connection: Connection, places: Sequence[Place]) -> list[tuple[None, Freed] | BucketMissing]:
+    """
+    Remove what there is at these places, in a few statements for all; it is no fault that there is nothing.
+
+    As with ``put_objects``, what counts is how many statements there are.
+    """
+    there = {name for name in {place[0] for place in places} if _is_bucket(connection, name)}
+    freed = _remove(connection, [place for place in places if place[0] in there])
+    # What is named twice frees once.
+    return [(None, freed.pop(place, [])) if place[0] in there else BucketMissing(place[0]) for place in places]
+
+
+def _remove(connection: Connection, places: Sequence[Place]) -> dict[Place, Freed]:
+    freed: dict[Place, Freed] = {}
+    for run in _runs(list(dict.fromkeys(places))):
+        if there := _take_out(connection, run, freed):
+            connection.execute(
+                f"DELETE FROM objects WHERE (bucket, key, version_id) IN (VALUES {_marks(3, len(there))})",
+                [value for place in there for value in place],
+            )
+    return freed
+
+
 def delete_object(
-    connection: Connection, bucket: str, key: str, version_id: str | None, condition: Condition | None
-) -> tuple[Object | None, Freed]:
-    """Raises BucketMissing."""
+    connection: Connection, bucket: str, key: str, version_id: str | None, condition: Condition
+) -> tuple[None, Freed]:
+    """Remove an object if a condition lets it.  Raises BucketMissing, and what the condition raises."""
     _require_bucket(connection, bucket)
     found = find_object(connection, bucket, key, version_id)
-    if condition is not None:
-        condition(found)
-    if found is None:
-        return None, []
-    return found, _remove_object(connection, bucket, key, found.version_id)
+    condition(found)
+    return None, [] if found is None else _remove_object(connection, bucket, key, found.version_id)
 
 
 def delete_objects(
     connection: Connection, bucket: str, keys: Sequence[tuple[str, Condition | None]]
 ) -> tuple[list[Exception | None], Freed]:
-    """One outcome a key.  Raises BucketMissing."""
+    """One outcome a key, in order.  Raises BucketMissing."""
     _require_bucket(connection, bucket)
     outcomes: list[Exception | None] = []
     freed: Freed = []
-    for key, condition in keys:
-        try:
-            freed += delete_object(connection, bucket, key, None, condition)[1]
-        except IndexFault:
-            raise
-        except Exception as fault:  # a condition raises what it likes, before anything was changed for its key
-            outcomes.append(fault)
-        else:
-            outcomes.append(None)
+    for condition, run in groupby(keys, itemgetter(1)):
+        if condition is None:
+            places = [(bucket, key, NULL_VERSION) for key, _ in run]
+            freed += chain.from_iterable(_remove(connection, places).values())
+            outcomes += [None] * len(places)
+            continue
+        for key, _ in run:
+            try:
+                freed += delete_object(connection, bucket, key, None, condition)[1]
+            except IndexFault:
+                raise
+            except Exception as fault:  # a condition raises what it likes, before anything was changed for its key
+                outcomes.append(fault)
+            else:
+                outcomes.append(None)
     return outcomes, freed
 
 

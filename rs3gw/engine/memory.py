@@ -157,14 +157,13 @@ class Memory:
 
     async def delete_object(
         self, bucket: str, key: str, *, version_id: str | None = None, condition: Condition | None = None
-    ) -> Object | None:
+    ) -> None:
         self.bucket(bucket)
         found = self._objects[bucket].get(key)
         if condition is not None:
             condition(found)
-        if found is None or (version_id is not None and version_id != found.version_id):
-            return None
-        return self._objects[bucket].pop(key)
+        if found is not None and version_id in (None, found.version_id):
+            del self._objects[bucket][key]
 
     async def delete_objects(
         self, bucket: str, keys: Sequence[tuple[str, Condition | None]]

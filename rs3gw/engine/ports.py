@@ -407,8 +407,8 @@ class Engine(Protocol):
 
     async def delete_object(
         self, bucket: str, key: str, *, version_id: str | None = None, condition: Condition | None = None
-    ) -> Object | None:
-        """Remove the object and return what it was; None where there was none.  Raises BucketMissing."""
+    ) -> None:
+        """Remove the object, if there is one.  Raises BucketMissing, and what the condition raises."""
 
     async def delete_objects(
         self, bucket: str, keys: Sequence[tuple[str, Condition | None]]

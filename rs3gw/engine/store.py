@@ -330,10 +330,13 @@ class Store:
 
     async def delete_object(
         self, bucket: str, key: str, *, version_id: str | None = None, condition: Condition | None = None
-    ) -> Object | None:
-        return await self._publish(
-            lambda connection: index.delete_object(connection, bucket, key, version_id, condition)
-        )
+    ) -> None:
+        if condition is None:
+            place = (bucket, key, version_id or NULL_VERSION)
+            with spans.within("commit"):
+                await self._committer.join(index.remove_objects, place, partial(self._attend, ()))
+        else:
+            await self._publish(lambda connection: index.delete_object(connection, bucket, key, version_id, condition))
 
     async def delete_objects(
         self, bucket: str, keys: Sequence[tuple[str, Condition | None]]

@@ -172,16 +172,48 @@ async def test_a_refused_mutation_takes_none_of_its_neighbours_along(engine):
 
 
 async def test_deleting_what_is_not_there_is_no_fault(engine):
-    assert await engine.delete_object("bucket", "nothing") is None
+    await engine.delete_object("bucket", "nothing")
+
+
+async def test_deletes_at_once_take_what_they_name_and_nothing_else(engine):
+    """More than one statement of the index takes, the same key twice, and content that another key shares."""
+    await put(engine, "0", LARGE)
+    await engine.put_object("bucket", "copy", engine.object("bucket", "0").content, FACTS)
+    for number in range(1, 80):
+        await put(engine, str(number), b"x")
+
+    names = [("bucket", str(number % 70)) for number in range(100)] + [("missing", "0"), ("bucket", "nothing")]
+    outcomes = await asyncio.gather(*(engine.delete_object(*name) for name in names), return_exceptions=True)
+
+    refused = [name for name, outcome in zip(names, outcomes, strict=True) if outcome is not None]
+    assert refused == [("missing", "0")]
+    kept = sorted([*(str(number) for number in range(70, 80)), "copy"])
+    assert [entry.key for entry in engine.scan("bucket", start="", inclusive=True, end=None, limit=100)] == kept
+    assert await get(engine, "copy") == LARGE
+
+
+async def test_puts_and_deletes_at_once_happen_in_their_order(engine):
+    content = await staged(engine, b"x")
+    work = []
+    for number in range(40):
+        work += [engine.put_object("bucket", str(number), content, FACTS), engine.delete_object("bucket", str(number))]
+        if number % 2:
+            work.append(engine.put_object("bucket", str(number), content, FACTS))
+    await asyncio.gather(*work)
+
+    odd = sorted(str(number) for number in range(1, 40, 2))
+    assert [entry.key for entry in engine.scan("bucket", start="", inclusive=True, end=None, limit=100)] == odd
 
 
 async def test_many_deletes_are_judged_one_by_one(engine):
     for key in "abc":
         await put(engine, key, b"x")
 
-    outcomes = await engine.delete_objects("bucket", [("a", None), ("b", refuse), ("nothing", None)])
+    outcomes = await engine.delete_objects(
+        "bucket", [("a", None), ("a", refuse), ("b", refuse), ("a", None), ("nothing", None)]
+    )
 
-    assert [None, Refused, None] == [outcome and type(outcome) for outcome in outcomes]
+    assert [outcome and type(outcome) for outcome in outcomes] == [None, Refused, Refused, None, None]
     assert [entry.key for entry in engine.scan("bucket", start="", inclusive=True, end=None, limit=9)] == ["b", "c"]
 
 

@@ -69,6 +69,23 @@ async def test_small_puts_at_once_leave_nothing_of_what_they_replace(tmp_path, r
     assert (40, 0) == (kept, on_disk(tmp_path / "root"))
 
 
+async def test_deletes_at_once_leave_nothing_of_what_they_remove(tmp_path, reopened):
+    store = reopened()
+    await store.create_bucket(bucket())
+    for key in ("0", "1"):
+        await put(store, key, LARGE)
+    await store.put_object("bucket", "copy", store.object("bucket", "0").content, FACTS)
+    await asyncio.gather(*(put(store, str(number), b"x") for number in range(2, 80)))
+    await asyncio.gather(*(store.delete_object("bucket", str(number % 79)) for number in range(120)))
+    await store.delete_objects("bucket", [("copy", None), ("79", None), ("copy", None)])
+    await store.close()
+
+    kept = apsw.Connection(str(tmp_path / "root" / "index.db"))
+    counts = [kept.execute(f"SELECT count(*) FROM {table}").get for table in ("objects", "inlines", "blobs")]
+
+    assert (counts, on_disk(tmp_path / "root")) == ([0, 0, 0], 0)
+
+
 async def test_who_goes_away_does_not_take_back_what_is_queued(tmp_path, reopened):
     """The outcome is attended to all the same: what the put replaced goes, and what it brought stays."""
     store = reopened()
@@ -233,7 +250,8 @@ async def test_a_full_disk_refuses_writes_and_serves_reads(tmp_path, reopened):
         store.ready()
 
     assert await get(store, "key") == LARGE
-    assert await store.delete_object("bucket", "key") is not None
+    await store.delete_object("bucket", "key")
+    assert store.scan("bucket", start="", inclusive=True, end=None, limit=1) == []
     await store.close()
 
 
