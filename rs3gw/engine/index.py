@@ -126,7 +126,7 @@ def pack(facts: Facts) -> str:
 def unpack(packed: str, etag: str, checksum_type: str | None) -> Facts:
     """The facts of a column."""
     get = _scan(packed, 0)[0].get
-    return _facts((etag, get("h", EMPTY), get("m", EMPTY), get("t", EMPTY), get("c", EMPTY), checksum_type))
+    return Facts(etag, get("h", EMPTY), get("m", EMPTY), get("t", EMPTY), get("c", EMPTY), checksum_type)
 
 
 # json.dumps makes an encoder each time it is asked for other separators than its own.
@@ -201,17 +201,16 @@ def find_object(connection: Connection, bucket: str, key: str, version_id: str |
     if row is None:
         return None
     size, modified, etag, checksum_type, facts, parts, extents, inline, digest = row
-    return _object(
-        (
-            bucket,
-            key,
-            version_id,
-            size,
-            moment(modified),
-            unpack(facts, etag, checksum_type),
-            Content(None, unpack_extents(extents)) if inline is None else _content((inline, (), digest)),
-            () if parts is None else unpack_parts(parts),
-        )
+    content = Content(None, unpack_extents(extents)) if inline is None else Content(inline, (), digest)
+    return Object(
+        bucket,
+        key,
+        version_id,
+        size,
+        moment(modified),
+        unpack(facts, etag, checksum_type),
+        content,
+        () if parts is None else unpack_parts(parts),
     )
 
 
@@ -228,11 +227,8 @@ def scan_objects(
     return list(map(_entry, rows))
 
 
-# What _make does of each, without a function of Python's: every read makes them, and a page has a thousand entries.
+# What Entry._make does without a function of Python's: a page has a thousand.
 _entry: Callable[[Any], Entry] = partial(tuple.__new__, Entry)
-_object: Callable[[Any], Object] = partial(tuple.__new__, Object)
-_facts: Callable[[Any], Facts] = partial(tuple.__new__, Facts)
-_content: Callable[[Any], Content] = partial(tuple.__new__, Content)
 
 
 _UPLOAD = "SELECT bucket, key, upload_id, initiated, facts, algorithm, initiator_id, initiator_name FROM uploads"
@@ -341,6 +337,11 @@ def _is_bucket(connection: Connection, name: str) -> bool:
     return connection.execute("SELECT 1 FROM buckets WHERE name = ?", (name,)).fetchone() is not None
 
 
+def _buckets(connection: Connection, records: Sequence[Object] | Sequence[Place]) -> set[str]:
+    """Those that there are, of the buckets of these objects or places."""
+    return {name for name in {record[0] for record in records} if _is_bucket(connection, name)}
+
+
 def _require_bucket(connection: Connection, name: str) -> None:
     if not _is_bucket(connection, name):
         raise BucketMissing(name)
@@ -412,7 +413,8 @@ def put_object(
         condition(find_object(connection, made.bucket, made.key))
     # The new names come first: an object copied onto itself must not free what it keeps.
     _name(connection, made.content.extents, staged)
-    freed = _remove_object(connection, made.bucket, made.key, made.version_id)
+    place = made[:3]
+    freed = _remove(connection, [place]).get(place, [])
     inline = None if made.content.inline is None else _keep(connection, [made])[0]
     connection.execute(f"INSERT {_objects(1)}", _row(made, inline))
     return freed
@@ -427,7 +429,7 @@ def put_objects(connection: Connection, puts: Sequence[Object]) -> list[tuple[Ob
     """
     if len(puts) == 1:
         return [(puts[0], put_object(connection, puts[0], None, staged=lambda blob: None))]
-    there = {name for name in {made.bucket for made in puts} if _is_bucket(connection, name)}
+    there = _buckets(connection, puts)
     lasting = {made[:3]: made for made in puts if made.bucket in there}
     freed: dict[Place, Freed] = {}
     for run in _runs(list(lasting.values())):
@@ -504,27 +506,13 @@ def _runs(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
         yield items[at : at + MOST_ROWS]
 
 
-def _remove_object(connection: Connection, bucket: str, key: str, version_id: str) -> Freed:
-    place = (bucket, key, version_id)
-    row = connection.execute(
-        "SELECT extents, inline FROM objects WHERE bucket = ? AND key = ? AND version_id = ?", place
-    ).fetchone()
-    if row is None:
-        return []
-    extents, inline = row
-    connection.execute("DELETE FROM objects WHERE bucket = ? AND key = ? AND version_id = ?", place)
-    if inline is not None:
-        connection.execute("DELETE FROM inlines WHERE id = ?", (inline,))
-    return _unname(connection, unpack_extents(extents))
-
-
 def remove_objects(connection: Connection, places: Sequence[Place]) -> list[tuple[None, Freed] | BucketMissing]:
     """
     Remove what there is at these places, in a few statements for all; it is no fault that there is nothing.
 
     As with ``put_objects``, what counts is how many statements there are.
     """
-    there = {name for name in {place[0] for place in places} if _is_bucket(connection, name)}
+    there = _buckets(connection, places)
     freed = _remove(connection, [place for place in places if place[0] in there])
     # What is named twice frees once.
     return [(None, freed.pop(place, [])) if place[0] in there else BucketMissing(place[0]) for place in places]
@@ -548,7 +536,7 @@ def delete_object(
     _require_bucket(connection, bucket)
     found = find_object(connection, bucket, key, version_id)
     condition(found)
-    return None, [] if found is None else _remove_object(connection, bucket, key, found.version_id)
+    return None, [] if found is None else _remove(connection, [found[:3]])[found[:3]]
 
 
 def delete_objects(

@@ -32,6 +32,7 @@ from rs3gw.engine.ports import (
     Upload,
     UploadMissing,
     stamp,
+    to_milliseconds,
 )
 
 
@@ -74,8 +75,7 @@ class Memory:
         self._completed: dict[str, Completed] = {}
 
     def _now(self) -> datetime:
-        now = self._clock.now()
-        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+        return to_milliseconds(self._clock.now())
 
     # Buckets
 

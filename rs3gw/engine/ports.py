@@ -111,6 +111,11 @@ def stamp(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
+def to_milliseconds(moment: datetime) -> datetime:
+    """A time in the whole milliseconds that are stored of it: what is answered now is what is read later."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
 def moment(milliseconds: int) -> datetime:
     """The time that a stamp stands for."""
     return datetime.fromtimestamp(milliseconds / 1000, UTC)

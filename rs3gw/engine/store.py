@@ -31,7 +31,7 @@ import apsw
 from rs3gw import __version__, spans
 from rs3gw.engine import index
 from rs3gw.engine.blobs import Blobs, BlobStaging, make_directories
-from rs3gw.engine.commit import Committer, Seen, explain, let_go
+from rs3gw.engine.commit import Committer, Item, Joint, Seen, explain, let_go
 from rs3gw.engine.group import SESSION_BYTES, Alone, Board, Group, Member
 from rs3gw.engine.ports import (
     NULL_VERSION,
@@ -54,6 +54,7 @@ from rs3gw.engine.ports import (
     Part,
     RootBusy,
     Upload,
+    to_milliseconds,
 )
 from rs3gw.engine.seals import Seal, unsealed
 from rs3gw.engine.world import PosixDisk
@@ -202,9 +203,7 @@ class Store:
         return index.find_seal(self._reader, blob)
 
     def _now(self) -> datetime:
-        # Whole milliseconds: what is answered now is what is read later.
-        now = self._clock.now()
-        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+        return to_milliseconds(self._clock.now())
 
     async def _commit(self, mutation: Callable[[apsw.Connection], Result]) -> Result:
         with spans.within("commit"):
@@ -217,6 +216,11 @@ class Store:
         with spans.within("commit"):
             result, _ = await self._committer.submit(mutation, partial(self._attend, extents))
         return result
+
+    async def _publish_together(self, joint: Joint[Item, tuple[object, index.Freed]], item: Item) -> None:
+        """Commit one of many mutations that are made in one go, name no extents and free blobs."""
+        with spans.within("commit"):
+            await self._committer.join(joint, item, partial(self._attend, ()))
 
     def _attend(
         self, extents: Sequence[Extent], outcome: tuple[object, index.Freed] | None, fault: BaseException | None
@@ -319,8 +323,7 @@ class Store:
         self._require_room(0)
         made = Object(bucket, key, NULL_VERSION, content.size, self._now(), facts, content, parts)
         if content.inline is not None and condition is None:
-            with spans.within("commit"):
-                await self._committer.join(index.put_objects, made, partial(self._attend, ()))
+            await self._publish_together(index.put_objects, made)
         else:
             await self._publish(
                 lambda connection: (None, index.put_object(connection, made, condition, self._blobs.staged)),
@@ -332,9 +335,7 @@ class Store:
         self, bucket: str, key: str, *, version_id: str | None = None, condition: Condition | None = None
     ) -> None:
         if condition is None:
-            place = (bucket, key, version_id or NULL_VERSION)
-            with spans.within("commit"):
-                await self._committer.join(index.remove_objects, place, partial(self._attend, ()))
+            await self._publish_together(index.remove_objects, (bucket, key, version_id or NULL_VERSION))
         else:
             await self._publish(lambda connection: index.delete_object(connection, bucket, key, version_id, condition))
 
