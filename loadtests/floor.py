@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +20,7 @@ import grpc
 import uvloop
 
 from loadtests import stubs
+from loadtests.gateway import announced
 
 CHUNK_BYTES = 64 * 1024
 """What the gateway puts into one message by default."""
@@ -37,15 +36,9 @@ class Ports:
 @contextlib.contextmanager
 def running() -> Iterator[Ports]:
     """Start both in a process of their own, and end it."""
-    process = subprocess.Popen([sys.executable, "-m", "loadtests.floor"], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        rest, rpc = map(int, process.stdout.readline().split())
-        yield Ports(rest, rpc, process.pid)
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    with announced("loadtests.floor") as (said, pid):
+        rest, rpc = map(int, said.split())
+        yield Ports(rest, rpc, pid)
 
 
 # HTTP --------------------------------------------------------------------------------------------------------

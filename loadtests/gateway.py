@@ -94,6 +94,19 @@ def _status_bytes(pid: int, name: str) -> int:
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
 
 
+@contextlib.contextmanager
+def announced(module: str, *arguments: str) -> Iterator[tuple[str, int]]:
+    """Start a server of loadtests in a process of its own, and end it: (the line that it says first, its pid)."""
+    process = subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield process.stdout.readline(), process.pid
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
 def answers(port: int) -> bool:
     """Whether GET /-/ready is answered with 200."""
     try:

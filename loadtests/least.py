@@ -17,7 +17,6 @@ import gc
 import hashlib
 import hmac
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -32,7 +31,7 @@ import httptools
 import uvloop
 from awscrt.checksums import crc64nvme
 
-from loadtests.gateway import SECRET_KEY
+from loadtests.gateway import SECRET_KEY, announced
 
 MOST = 512
 """The most writes in one transaction, as the gateway has it."""
@@ -48,16 +47,8 @@ CREATE TABLE IF NOT EXISTS inlines (id INTEGER PRIMARY KEY, digest BLOB, content
 @contextlib.contextmanager
 def running(directory: Path) -> Iterator[int]:
     """Start it in a process of its own, give its port, and end it."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "loadtests.least", str(directory)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    try:
-        yield int(process.stdout.readline())
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
+    with announced("loadtests.least", str(directory)) as (said, _):
+        yield int(said)
 
 
 class Written(NamedTuple):
