@@ -65,12 +65,7 @@ def _octets(text: str) -> bytes:
 
 def canonical_headers(headers: Mapping[str, str], signed: Sequence[str]) -> str:
     """One line a signed header, its name in lower case, its value trimmed with runs of spaces folded into one."""
-    lines = ""
-    for name in signed:
-        value = headers.get(name, "")
-        # As ``folded`` does, which a request would otherwise call as often as it signs headers.
-        lines += f"{name}:{' '.join(value.split()) if value.isascii() else folded(value)}\n"
-    return lines
+    return "".join([f"{name}:{folded(headers.get(name, ''))}\n" for name in signed])
 
 
 def folded(value: str) -> str:

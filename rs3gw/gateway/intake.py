@@ -54,12 +54,14 @@ async def receive(
     if announced is not None and announced > most:
         raise EntityTooLarge(proposed_size=announced, max_size_allowed=most)
     tally = claims.tally(*also)
-    if isinstance(body, Whole) and body.size <= LOOP_BYTES:
-        return await _at_hand(engine, body, claims, tally, inline)
     staging = engine.stage(announced, inline=inline)
     worker = _Worker(staging, tally)
     try:
-        size = await _drain(body, worker, most)
+        if isinstance(body, Whole) and body.size <= LOOP_BYTES:
+            worker.small(body.data)
+            size = body.size
+        else:
+            size = await _drain(body, worker, most)
         if announced is not None and size != announced:
             raise IncompleteBody(number_bytes_expected=announced, number_bytes_provided=size)
         if worker.is_done:
@@ -72,20 +74,6 @@ async def receive(
     except BaseException:
         # The clean-up is a task of its own, so that a second cancellation cannot interrupt it half-way.
         await asyncio.shield(asyncio.ensure_future(worker.abandon()))
-        raise
-
-
-async def _at_hand(engine: Engine, body: Whole, claims: Claims, tally: Tally, inline: bool) -> Received:
-    """A small body that is whole: verified before any of it is kept."""
-    tally.update(body.data)
-    claims.verify(tally, body.trailers)
-    staging = engine.stage(None, inline=inline)
-    try:
-        # It asks for room by itself.
-        staging.write(body.data)
-        return Received(await staging.seal(), body.size, tally, staging)
-    except BaseException:
-        await asyncio.shield(asyncio.ensure_future(staging.discard()))
         raise
 
 

@@ -490,22 +490,21 @@ def http_date(second: int) -> bytes:
 Show = Callable[[Any], bytes]
 
 
-def _show(field: Field) -> Show | None:
-    """How a value is written; None for text, which most are: it is written as it is."""
+def _show(field: Field) -> Show:
     if field.type is datetime:
         return lambda value: http_date(int(value.timestamp()))
     if field.type is bool:
         return lambda value: b"true" if value else b"false"
     if field.type is int:
         return lambda value: b"%d" % value
-    return None
+    return lambda value: value.encode("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """Where everything of an operation's Output goes."""
 
-    headers: Mapping[str, tuple[bytes, Show | None, int | None]]
+    headers: Mapping[str, tuple[bytes, Show, int | None]]
     groups: Mapping[str, Mapping[str, bytes]]
     metadata: tuple[str, bytes] | None
     payload: str | None
@@ -514,7 +513,7 @@ class Layout:
 @cache
 def layout_of(operation: str) -> Layout:
     """The layout of an operation's answer, by its name."""
-    headers: dict[str, tuple[bytes, Show | None, int | None]] = {}
+    headers: dict[str, tuple[bytes, Show, int | None]] = {}
     groups: dict[str, Mapping[str, bytes]] = {}
     metadata: tuple[str, bytes] | None = None
     payload = None
@@ -548,7 +547,7 @@ def encode(operation: Operation, output: Message) -> Answer:
         place = places.get(name)
         if place is not None:
             wire, show, makes = place
-            add((wire, value.encode("utf-8", "surrogateescape") if show is None else show(value)))
+            add((wire, show(value)))
             if makes is not None:
                 status = makes
         elif name in groups:

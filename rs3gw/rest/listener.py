@@ -374,8 +374,7 @@ class Connection(asyncio.Protocol):
             self._loop.call_soon(self._begin, self._current)
             self.read_on()
         else:
-            if not self.is_reading:
-                self.read_on()
+            self.read_on()
             self._idle()
 
     def _idle(self) -> None:
@@ -536,8 +535,7 @@ class Exchange:
 
     def complete(self) -> None:
         self.is_complete = True
-        if self._waiter is not None:
-            self._wake()
+        self._wake()
 
     def truncate(self) -> None:
         """The request ends before its end: who counts its bytes will say so, and who cannot takes it for gone."""

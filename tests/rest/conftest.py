@@ -88,12 +88,15 @@ class Client:
             "client": ("127.0.0.1", 1),
         }
         connection = _Connection(pieces, leaves_after, silent)
-        request = messages.read(scope)
         waits = "expect" in sent or silent or leaves_after is not None
         if self.comes_whole and isinstance(body, bytes) and body and not waits:
+            request = messages.read(scope)
             request.whole = connection.take()
+            answering = self.application.respond(request, connection.receive, connection.send)
+        else:
+            answering = self.application(scope, connection.receive, connection.send)
         try:
-            await self.application.respond(request, connection.receive, connection.send)
+            await answering
         except ConnectionError:
             assert connection.status
         return Answered(
