@@ -284,6 +284,28 @@ ABUSES: Final[dict[str, tuple[Abuse, frozenset[str]]]] = {
 """Each by its name, with what its clients are told at least, when it has gone on for long enough."""
 
 
+async def stop_an_upload(scene: Scene) -> None:
+    """One upload of which nothing more comes, until its connection is ended."""
+    reader, writer = await scene.connect()
+    writer.write(scene.head("waiting", 1000) + b"x")
+    with contextlib.suppress(ConnectionError):
+        await reader.read()
+    writer.close()
+
+
+async def leave_a_download(scene: Scene) -> None:
+    """One download over gRPC of which nothing is taken, until its stream is ended."""
+    async with objects(scene) as stub:
+        await stub.GetObject(s3_pb2.GetObjectRequest(bucket=BUCKET, key="large"), metadata=scene.metadata()).code()
+
+
+HOLDS: Final[dict[str, Abuse]] = {
+    "uploads that stop": stop_an_upload,
+    "downloads that nobody takes": leave_a_download,
+}
+"""Ways to hold one place for nothing, until it is taken away."""
+
+
 async def flood(scene: Scene, count: int) -> None:
     """
     So many small requests, sent ahead on eight connections, some of which are reset before their answers have come.

@@ -25,7 +25,7 @@ from typing import Any, Final
 import grpc
 
 from loadtests import wire
-from proof.abuse import ABUSES, BUCKET, LARGE_BYTES, SMALL, Scene, Streams, flood, objects, reason, s3_pb2
+from proof.abuse import ABUSES, BUCKET, HOLDS, LARGE_BYTES, SMALL, Abuse, Scene, Streams, flood, objects, reason, s3_pb2
 from proof.gateway import Gateway
 from proof.run import Run
 
@@ -246,34 +246,31 @@ async def _flood(run: Run, scene: Scene, polite: Polite) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _uploads_that_stop(scene: Scene) -> AsyncIterator[None]:
-    async def one(number: int) -> Streams:
-        streams = await scene.connect()
-        streams[1].write(scene.head(f"waiting{number}", 1000) + b"x")
-        return streams
+async def _held(scene: Scene, hold: Abuse) -> AsyncIterator[asyncio.Event]:
+    """Every place held for nothing, and taken again by whoever loses his, until the event that it gives is set."""
+    is_seen = asyncio.Event()
 
-    waiting = await asyncio.gather(*(one(number) for number in range(PLACES)))
-    yield
-    for _, writer in waiting:
-        writer.close()
+    async def again_and_again() -> None:
+        while not is_seen.is_set():
+            await hold(scene)
+            await asyncio.sleep(0.01)
 
-
-@contextlib.asynccontextmanager
-async def _downloads_that_nobody_takes(scene: Scene) -> AsyncIterator[None]:
-    asked = s3_pb2.GetObjectRequest(bucket=BUCKET, key="large")
-    async with objects(scene) as stub:
-        left = [stub.GetObject(asked, metadata=scene.metadata()) for _ in range(PLACES)]
-        await asyncio.gather(*(each.read() for each in left))
-        yield
+    holding = [asyncio.ensure_future(again_and_again()) for _ in range(PLACES)]
+    try:
+        yield is_seen
+    finally:
+        for each in holding:
+            each.cancel()
+        await asyncio.gather(*holding, return_exceptions=True)
 
 
 async def _fill(run: Run, scene: Scene) -> None:
     """Let every place be taken by somebody who then does nothing."""
-    for fill in (_uploads_that_stop, _downloads_that_nobody_takes):
-        how = fill.__name__.strip("_").replace("_", " ")
-        async with fill(scene), objects(scene) as stub:
+    for how, hold in HOLDS.items():
+        async with _held(scene, hold) as is_seen, objects(scene) as stub:
             polite = Polite(scene, stub)
             run.must(await _becomes(polite, 2), f"one call beside {PLACES} {how} is not told to slow down")
+            is_seen.set()
             began = time.monotonic()
             run.must(await _becomes(polite, 0), f"{how} keep their places")
             run.figure(f"places taken by {how} came back after", time.monotonic() - began, "s")
