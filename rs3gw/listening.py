@@ -13,6 +13,8 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
+from rs3gw.stepping import Cohorts
+
 BACKLOG: Final = 2048
 """Connections that the kernel keeps for us while we are busy."""
 
@@ -44,6 +46,7 @@ class Listening(Generic[ConnectionT]):
 
     def __init__(self, tls: ssl.SSLContext | None) -> None:
         self.connections: set[ConnectionT] = set()
+        self.cohorts = Cohorts()
         self.tasks: set[asyncio.Task[None]] = set()
         self.is_stopping = False
         self._tls = tls

@@ -23,6 +23,7 @@ from rs3gw.errors import AccessDenied, DamagedObject, InsufficientStorage, NoSuc
 from rs3gw.gateway import access
 from rs3gw.operations import Message, Operation, of
 from rs3gw.operations.body import Body, Stream, Whole
+from rs3gw.stepping import abreast
 
 Handler = Callable[["Call", Any], Awaitable[Message]]
 
@@ -256,15 +257,18 @@ class _Performance:
                     raise SlowDown()
             if observation is not None:
                 observation.identified(identity.name)
+            await abreast()
             if span is not None:
                 span.step("read")
             self._asked = asked = await self._read(identity)
+            await abreast()
             if span is not None:
                 _note(span, asked)
                 span.step("handle")
             self._output = output = await self._gateway._handle(self._operation, identity, self._evidence, asked)
             if gateway.tell is not None:
                 gateway.tell(self._operation, identity, self._request_id, asked, output)
+            await abreast()
             if span is not None:
                 span.step(None)
         except BaseException as fault:

@@ -23,7 +23,6 @@ from typing import Any, Final, Protocol
 
 import httptools
 
-from rs3gw import stepping
 from rs3gw.errors import InvalidRequest, InvalidURI, RequestHeaderSectionTooLarge, RequestTimeout, S3Error, SlowDown
 from rs3gw.listening import Listening
 from rs3gw.rest import faults
@@ -368,10 +367,10 @@ class Connection(asyncio.Protocol):
             return
         self._current = None
         if not exchange.keeps_alive or self.listener.is_stopping:
-            self._close()
+            self.close()
         elif self._waiting:
             self._current = self._waiting.popleft()
-            self._loop.call_soon(self._begin, self._current)
+            self._begin(self._current)
             self.read_on()
         else:
             self.read_on()
@@ -384,37 +383,13 @@ class Connection(asyncio.Protocol):
         self._deadline = self._loop.time() + seconds
 
     def _begin(self, exchange: Exchange) -> None:
-        if self._transport.is_closing():
-            return
         exchange.request.whole = exchange.take()
-        answering: Coroutine[Any, Any, None] = self.listener.responder.respond(
-            exchange.request, exchange.receive, exchange.send
-        )
+        listener = self.listener
+        answering = listener.responder.respond(exchange.request, exchange.receive, exchange.send)
         if exchange.is_complete:
-            try:
-                task = stepping.begin(answering, self._loop)
-            except Exception as fault:
-                self._ended(exchange, fault)
-                return
-            if task is None:
-                self._ended(exchange, None)
-                return
+            listener.cohorts.begin(answering, exchange)
         else:
-            task = self._loop.create_task(answering)
-        self.listener.tasks.add(task)
-        task.add_done_callback(lambda done: self._task_ended(exchange, done))
-
-    def _task_ended(self, exchange: Exchange, task: asyncio.Task[None]) -> None:
-        self.listener.tasks.discard(task)
-        self._ended(exchange, None if task.cancelled() else task.exception())
-
-    def _ended(self, exchange: Exchange, fault: BaseException | None) -> None:
-        if fault is not None and not isinstance(fault, ConnectionError):
-            log.error("an answer failed", exc_info=fault)
-        if not exchange.is_over:
-            # Only a broken connection tells that an answer is not whole.
-            exchange.is_over = True
-            self._close()
+            exchange.waits(self._loop.create_task(answering))
 
     # Ends
 
@@ -434,12 +409,12 @@ class Connection(asyncio.Protocol):
             elif self._in_headers and self._taken:
                 self._refuse(RequestTimeout())
             else:
-                self._close()
+                self.close()
 
     def end(self) -> None:
         """Close as soon as the request that is under way has been answered."""
         if self._current is None:
-            self._close()
+            self.close()
         else:
             self._current.keeps_alive = False
 
@@ -452,7 +427,7 @@ class Connection(asyncio.Protocol):
         self.listener.silent.pop(self, None)
         self._refuse(SlowDown())
 
-    def _close(self) -> None:
+    def close(self) -> None:
         """End the connection once what was written has gone out."""
         self._ends = True
         self._deadline = None
@@ -465,7 +440,7 @@ class Connection(asyncio.Protocol):
             return
         if self._current is None:
             self._transport.write(faults.raw(refusal, self.listener.responder.request_id()))
-            self._close()
+            self.close()
         else:
             # What came before is still being answered; nothing can follow it.
             self._ends = True
@@ -586,7 +561,24 @@ class Exchange:
         self._is_told = self.is_complete and not self._chunks
         return {"type": "http.request", "body": body, "more_body": not self._is_told}
 
-    # The answer goes out
+    # The answer is made, and goes out
+
+    def waits(self, task: asyncio.Task[None]) -> None:
+        tasks = self._connection.listener.tasks
+        tasks.add(task)
+        task.add_done_callback(self._task_ended)
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._connection.listener.tasks.discard(task)
+        self.done(None if task.cancelled() else task.exception())
+
+    def done(self, fault: BaseException | None) -> None:
+        if fault is not None and not isinstance(fault, ConnectionError):
+            log.error("an answer failed", exc_info=fault)
+        if not self.is_over:
+            # Only a broken connection tells that an answer is not whole.
+            self.is_over = True
+            self._connection.close()
 
     async def send(self, event: Event) -> None:
         """Send the head, with the first of the body; then the body.  Waits while the client is slow."""

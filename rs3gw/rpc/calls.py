@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, 
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, Protocol
 
-from rs3gw import spans, stepping
+from rs3gw import spans
 from rs3gw.errors import (
     CANCELLED,
     DEADLINE_EXCEEDED,
@@ -40,6 +40,7 @@ from rs3gw.operations.body import Buffer
 from rs3gw.rpc import faults, http2
 from rs3gw.rpc.evidence import address_of
 from rs3gw.rpc.frames import Request, literal
+from rs3gw.stepping import Cohorts
 
 log = logging.getLogger("rs3gw.rpc")
 
@@ -111,6 +112,7 @@ class Ended(Exception):
 class Host(http2.Host, Protocol):
     """Who serves the calls: rpc/server.Server."""
 
+    cohorts: Cohorts
     tasks: set[asyncio.Task[None]]
     calls: int
     """How many there are."""
@@ -126,9 +128,9 @@ class Call(http2.Stream):
     """One call; an Exchange of the servicers."""
 
     __slots__ = (
-        "_began", "_deadline", "_due_at", "_held", "_held_bytes", "_initial", "_is_late", "_messages", "_reader",
-        "_received", "_received_bytes", "_refusal", "_sent", "_sent_bytes", "_status", "_task", "_uncredited",
-        "_wanted", "host",
+        "_began", "_deadline", "_due_at", "_held", "_held_bytes", "_holds", "_initial", "_is_late", "_messages",
+        "_reader", "_received", "_received_bytes", "_refusal", "_sent", "_sent_bytes", "_status", "_task",
+        "_uncredited", "_wanted", "host",
     )  # fmt: skip
 
     def __init__(self, host: Host, connection: http2.Connection, number: int, request: Request) -> None:
@@ -143,6 +145,8 @@ class Call(http2.Stream):
         """How it ends, unless it comes to another end."""
         self._initial: bytes | None = _BEGINNING
         """The head of the answer, until it is sent."""
+        self._holds = False
+        """Whether what is sent waits for the end of the answer."""
         self._messages: deque[tuple[int, Buffer]] = deque()
         """With their flags: what is compressed is expanded for who reads it, and not before."""
         self._held: list[Buffer] = []
@@ -181,25 +185,36 @@ class Call(http2.Stream):
             self._go_on(self.connection.loop.create_task(self._traced(self.host.trace, method)))
         else:
             self._begin(self._answer(method))
-            self._give_time()
+
+    def _begin(self, answering: Coroutine[Any, Any, None]) -> None:
+        self.host.cohorts.begin(answering, self)
+
+    def done(self, fault: BaseException | None) -> None:
+        self._let_out()
+        if not (fault is None or isinstance(fault, asyncio.CancelledError)):
+            log.error("a call failed", exc_info=fault)
+
+    def waits(self, task: asyncio.Task[None]) -> None:
+        self._let_out()
+        self._go_on(task)
+        self._give_time()
+
+    def _let_out(self) -> None:
+        """Send what was written without a wait, in one piece."""
+        if self._holds:
+            self._holds = False
+            self.connection.release()
+
+    def _go_on(self, task: asyncio.Task[None]) -> None:
+        self._task = task
+        self.host.tasks.add(task)
+        task.add_done_callback(self._forget)
 
     def _give_time(self) -> None:
         """Let it be late from now on, if it has a deadline: it has begun, for what has not can say of nothing."""
         head: Head = self.request.known
-        if self._task is not None and head.seconds is not None:
+        if head.seconds is not None:
             self._deadline = self.connection.loop.call_later(head.seconds, self._expire)
-
-    def _begin(self, answering: Coroutine[Any, Any, None]) -> None:
-        try:
-            self._go_on(stepping.begin(answering, self.connection.loop))
-        except asyncio.CancelledError:
-            return  # nobody is there any more
-
-    def _go_on(self, task: asyncio.Task[None] | None) -> None:
-        if task is not None:
-            self._task = task
-            self.host.tasks.add(task)
-            task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self.host.tasks.discard(task)
@@ -232,6 +247,8 @@ class Call(http2.Stream):
             span.end()
 
     async def _answer(self, method: Method) -> None:
+        if self.is_lost:
+            raise asyncio.CancelledError
         method.watch.begin()
         try:
             await method.handler(self)
@@ -397,6 +414,8 @@ class Call(http2.Stream):
         self._initial = _BEGINNING + b"".join(literal(name.encode(), value.encode()) for name, value in metadata)
 
     async def read(self) -> Buffer | None:
+        if self.is_lost:
+            raise asyncio.CancelledError
         while not (self._messages or self._refusal or self.has_ended):
             if self.is_lost:
                 raise asyncio.CancelledError
@@ -438,6 +457,9 @@ class Call(http2.Stream):
 
     async def write(self, head: bytes, data: Buffer = b"") -> None:
         if self._initial is not None:
+            if self._task is None:
+                self._holds = True
+                self.connection.hold()
             self.send_head(self._initial)
             self._initial = None
         size = len(head) + len(data)

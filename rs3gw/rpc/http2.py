@@ -334,7 +334,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_asked_at", "_block", "_block_ends", "_block_frames", "_block_of", "_cut", "_data_ends", "_data_left",
         "_data_of", "_deadline", "_decoder", "_depends_on_itself", "_due", "_fresh", "_gathered", "_has_room",
-        "_has_settings", "_heard", "_idle_pings", "_is_left", "_is_prefaced", "_known", "_last", "_left_at",
+        "_has_settings", "_heard", "_holds", "_idle_pings", "_is_left", "_is_prefaced", "_known", "_last", "_left_at",
         "_nuisances", "_padding_left", "_pinged_at", "_receivable", "_rest", "_stalled_at", "_transport", "_unsent",
         "_unused_since", "host", "initial_window", "is_closing", "is_paused", "loop", "peer", "sendable", "streams",
         "waiting",
@@ -369,8 +369,10 @@ class Connection(asyncio.Protocol):
         """Of the header block that is arriving: its stream, and whether the stream ends with it."""
         self._fresh: list[Stream] = []
         """Those that were opened by what is being read."""
-        self._gathered: list[bytes | memoryview] | None = None
-        """What is to be sent once all that came has been read; None: nothing is being read."""
+        self._holds = 0
+        """How many there are who will say when what they write is to be sent."""
+        self._gathered: list[bytes | memoryview] = []
+        """What was written while somebody held it back."""
         self._cut: dict[int, None] = {}
         """Streams whose answer ended before their request: what still comes of them is passed over."""
         self._last = 0
@@ -467,7 +469,7 @@ class Connection(asyncio.Protocol):
         if self.is_closing:
             return
         self._heard = self.loop.time()
-        self._gathered = []
+        self.hold()
         try:
             self._read(self._rest + data if self._rest else data)
         except ConnectionFault as fault:
@@ -480,7 +482,7 @@ class Connection(asyncio.Protocol):
         for stream in fresh:
             if not stream.is_over:
                 stream.started()
-        self._flush()
+        self.release()
 
     def _read(self, data: bytes) -> None:
         """Take frames from the beginning of what came, and keep what is not whole."""
@@ -836,14 +838,27 @@ class Connection(asyncio.Protocol):
 
     def write(self, wire: bytes) -> None:
         """Send frames; the transport keeps what does not go at once."""
-        if self._gathered is not None:
+        if self._holds:
             self._gathered.append(wire)
         elif not self._transport.is_closing():
             self._transport.write(wire)
 
+    def hold(self) -> None:
+        """
+        Gather what is written until ``release``.
+
+        A call of the transport for each frame is a tenth of a small read.
+        """
+        self._holds += 1
+
+    def release(self) -> None:
+        """Send what was gathered, in one piece, unless somebody else still holds it."""
+        self._holds -= 1
+        if not self._holds:
+            self._flush()
+
     def _flush(self) -> None:
-        """Send what was gathered, in one piece: a call of the transport for each frame is a tenth of a small read."""
-        gathered, self._gathered = self._gathered, None
+        gathered, self._gathered = self._gathered, []
         if gathered and not self._transport.is_closing():
             self._transport.write(gathered[0] if len(gathered) == 1 else b"".join(gathered))
 
@@ -862,7 +877,7 @@ class Connection(asyncio.Protocol):
                 length -= len(said)
             pieces.append(data[at : at + length])
             at += length
-        if self._gathered is not None:
+        if self._holds:
             if size <= FRAME_BYTES and len(self._gathered) < GATHERED_PIECES:
                 self._gathered += pieces
                 return
@@ -971,8 +986,7 @@ class Connection(asyncio.Protocol):
         """End the connection once what was written has gone out."""
         if not self.is_closing:
             self.is_closing = True
-            if self._gathered is not None:
-                self._flush()
+            self._flush()
             if self._transport.get_write_buffer_size() and self._stalled_at is None:
                 self._watch_stall()
             self._transport.close()

@@ -181,7 +181,13 @@ class Client:
             self.send(PREFACE, frame(SETTINGS, 0, 0, settings))
 
     def send(self, *wires: bytes) -> None:
-        """Send them in one piece."""
+        """Send them in one piece, and let what they ask for begin."""
+        self.arrive(*wires)
+        while self.server.cohorts.coming:
+            self.server.cohorts.run()
+
+    def arrive(self, *wires: bytes) -> None:
+        """Send them in one piece; what they ask for begins in the next turn of the loop."""
         self.connection.data_received(b"".join(wires))
 
     def block(self, path: str, fields: Mapping[str, str] | None = None) -> bytes:

@@ -70,6 +70,7 @@ from rs3gw.rpc.frames import (
 from rs3gw.rpc.http2 import Bounds, Connection
 from rs3gw.rpc.server import Server
 from rs3gw.rpc.servicers import ANONYMOUS_ARRIVALS
+from rs3gw.stepping import MOST, Cohorts, abreast
 
 from .conftest import BEARER, gateway, listening
 from .frames import Client, headers, message, setting
@@ -500,6 +501,7 @@ def test_a_head_that_is_remembered_says_what_a_fresh_reading_says(said):
         bounds, is_stopping = Bounds(streams=2**20), False
 
         def __init__(self) -> None:
+            self.cohorts = Cohorts()
             self.connections: set[Connection] = set()
 
         def stream(self, connection: Connection, number: int, request: Request) -> Any:
@@ -1306,6 +1308,72 @@ async def test_a_call_whose_message_is_waited_for_ends_with_its_client(server):
 
     assert server.calls == 0
     assert client.connection._receivable + client.connection._due == http2.CONNECTION_WINDOW_BYTES
+
+
+# Keeping step ------------------------------------------------------------------------------------------------
+
+
+async def test_a_call_that_is_given_up_before_it_has_begun_does_nothing(server):
+    client = Client(server)
+    number = client.next()
+    client.arrive(
+        headers(number, client.block(CREATE, OWNED)),
+        *client.content(number, message(s3_pb2.CreateBucketRequest(bucket="bucket").SerializeToString())),
+    )
+    client.send(frame(RST_STREAM, 0, number, CANCEL.to_bytes(4, "big")))
+    asked = client.call(HEAD, BUCKET, fields=OWNED)
+
+    assert number not in client.answers
+    assert client.answers[asked].message == "The specified bucket does not exist."
+
+
+@pytest.mark.parametrize("step", range(3))
+async def test_an_upload_whose_client_is_lost_while_it_keeps_step_stores_nothing(server, step):
+    """What had come of it was forgotten with its client, and what was left looked like the end."""
+    await with_object(server, b"before")
+    client = Client(server)
+    pieces = [s3_pb2.PutObjectRequest(bucket="bucket", key="key", data=b"a"), s3_pb2.PutObjectRequest(data=b"b")]
+    number = client.next()
+
+    async def disturb() -> None:
+        for _ in range(step):
+            await abreast()
+        client.lose()
+
+    server.cohorts.begin(disturb(), Deaf())
+    client.arrive(
+        headers(number, client.block(PUT, OWNED)),
+        *client.content(number, b"".join(message(piece.SerializeToString()) for piece in pieces)),
+    )
+    server.cohorts.run()
+    await settled(server)
+
+    later = Client(server)
+    asked = asks(later)
+    stored = [s3_pb2.GetObjectResponse.FromString(each).data for each in later.answers[asked].messages]
+    assert b"".join(stored) == b"before"
+
+
+class Deaf:
+    """Who does not care how it ends."""
+
+    def done(self, fault: BaseException | None) -> None:
+        assert fault is None
+
+    def waits(self, task: asyncio.Task[None]) -> None:
+        raise AssertionError
+
+
+async def test_calls_of_several_clients_that_come_together_are_all_answered(server):
+    await with_object(server, b"data")
+    clients = [Client(server) for _ in range(2 * MOST + 1)]
+    for client in clients:
+        number = client.next()
+        wire = s3_pb2.GetObjectRequest(bucket="bucket", key="key").SerializeToString()
+        client.arrive(headers(number, client.block(GET, OWNED)), *client.content(number, message(wire)))
+    await clients[0].turn()
+
+    assert {client.answers[1].status for client in clients} == {OK.value}
 
 
 # Leaving -----------------------------------------------------------------------------------------------------
