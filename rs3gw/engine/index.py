@@ -20,7 +20,7 @@ from itertools import chain, groupby
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from apsw import Connection
+from apsw import Connection, ConstraintError
 from apsw import Error as IndexFault
 
 from rs3gw.engine.memory import algorithms, completed
@@ -99,6 +99,28 @@ CREATE TABLE completed (
     bucket TEXT NOT NULL, key TEXT NOT NULL, etag TEXT NOT NULL, parts TEXT NOT NULL
 );
 """
+
+PUTS = """
+CREATE TEMP VIEW puts (
+    bucket, key, version_id, size, modified, etag, algorithms, checksum_type, facts, parts, digest, content
+) AS SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL;
+
+CREATE TEMP TRIGGER put INSTEAD OF INSERT ON puts BEGIN
+    SELECT RAISE(ABORT, 'there is no such bucket')
+        WHERE NOT EXISTS (SELECT 1 FROM buckets WHERE name = new.bucket);
+    SELECT RAISE(ABORT, 'what was there is in files')
+        FROM objects WHERE (bucket, key, version_id) = (new.bucket, new.key, new.version_id) AND inline IS NULL;
+    DELETE FROM inlines WHERE id = (
+        SELECT inline FROM objects WHERE (bucket, key, version_id) = (new.bucket, new.key, new.version_id)
+    );
+    INSERT INTO inlines (digest, content) VALUES (new.digest, new.content);
+    INSERT OR REPLACE INTO objects VALUES (
+        new.bucket, new.key, new.version_id, new.size, new.modified, new.etag, new.algorithms, new.checksum_type,
+        new.facts, new.parts, NULL, last_insert_rowid()
+    );
+END;
+"""
+"""What ``put_objects`` needs of a connection: a row that is put there is an object with its content."""
 
 Freed = list[str]
 """The blobs that nothing names any more; their files go after the commit."""
@@ -415,34 +437,37 @@ def put_object(
     _name(connection, made.content.extents, staged)
     place = made[:3]
     freed = _remove(connection, [place]).get(place, [])
-    inline = None if made.content.inline is None else _keep(connection, [made])[0]
-    connection.execute(f"INSERT {_objects(1)}", _row(made, inline))
+    inline = _keep(connection, made.content)
+    extents = pack_extents(made.content.extents) if inline is None else None
+    connection.execute(f"INSERT INTO objects VALUES {_marks(12, 1)}", (*_row(made), extents, inline))
     return freed
 
 
 def put_objects(connection: Connection, puts: Sequence[Object]) -> list[tuple[Object, Freed] | BucketMissing]:
     """
-    Publish objects whose content stands in the index, as ``put_object`` does each, in a few statements for all.
+    Publish objects whose content stands in the index, as ``put_object`` does each, in one statement for many.
 
     Every statement lets go of the interpreter and has to wait for it again, and beside a busy loop that takes longer
-    than SQLite does.  Of several puts of one key the last one stays: nobody can have seen the others.
+    than SQLite does.  The connection is one of those that ``PUTS`` was said to.
     """
-    if len(puts) == 1:
-        return [(puts[0], put_object(connection, puts[0], None, staged=lambda blob: None))]
-    there = _buckets(connection, puts)
-    lasting = {made[:3]: made for made in puts if made.bucket in there}
-    freed: dict[Place, Freed] = {}
-    for run in _runs(list(lasting.values())):
-        _replace(connection, run, freed)
-    # A put that was overtaken frees nothing: what was there is freed once.
-    return [(made, freed.pop(made[:3], [])) if made.bucket in there else BucketMissing(made.bucket) for made in puts]
+    outcomes: list[tuple[Object, Freed] | BucketMissing] = []
+    for run in _runs(puts):
+        values = [value for made in run for value in (*_row(made), made.content.digest, made.content.inline)]
+        try:
+            connection.execute(f"INSERT INTO puts VALUES {_marks(12, len(run))}", values)
+        except ConstraintError:
+            # One of them is refused by the trigger, so none of them was put.
+            outcomes += [_put_alone(connection, made) for made in run]
+        else:
+            outcomes += [(made, []) for made in run]
+    return outcomes
 
 
-def _replace(connection: Connection, run: Sequence[Object], freed: dict[Place, Freed]) -> None:
-    _take_out(connection, [made[:3] for made in run], freed)
-    rows = zip(run, _keep(connection, run), strict=True)
-    values = [value for made, inline in rows for value in _row(made, inline)]
-    connection.execute(f"INSERT OR REPLACE {_objects(len(run))}", values)
+def _put_alone(connection: Connection, made: Object) -> tuple[Object, Freed] | BucketMissing:
+    try:
+        return made, put_object(connection, made, None, staged=lambda blob: None)
+    except BucketMissing as fault:
+        return fault
 
 
 def _take_out(connection: Connection, run: Sequence[Place], freed: dict[Place, Freed]) -> list[Place]:
@@ -459,24 +484,16 @@ def _take_out(connection: Connection, run: Sequence[Place], freed: dict[Place, F
     return [row[:3] for row in there]
 
 
-def _keep(connection: Connection, run: Sequence[Object]) -> range:
-    """Store the content of objects in the index; its ids, in their order."""
-    values = [value for made in run for value in (made.content.digest, made.content.inline)]
-    connection.execute(f"INSERT INTO inlines (digest, content) VALUES {_marks(2, len(run))}", values)
-    # Each row's id is one more than the largest there is.
-    last = connection.last_insert_rowid()
-    return range(last - len(run) + 1, last + 1)
+def _keep(connection: Connection, content: Content) -> int | None:
+    """Store what stands in the index, and say where; what stands in files is there already."""
+    if content.inline is None:
+        return None
+    connection.execute("INSERT INTO inlines (digest, content) VALUES (?, ?)", (content.digest, content.inline))
+    return connection.last_insert_rowid()
 
 
-@cache
-def _objects(rows: int) -> str:
-    return (
-        "INTO objects (bucket, key, version_id, size, modified, etag, algorithms, checksum_type, facts, parts, extents,"
-        f" inline) VALUES {_marks(12, rows)}"
-    )
-
-
-def _row(made: Object, inline: int | None) -> tuple[str | int | None, ...]:
+def _row(made: Object) -> tuple[str | int | None, ...]:
+    """An object's columns, but for where its content is."""
     facts = made.facts
     return (
         made.bucket,
@@ -489,8 +506,6 @@ def _row(made: Object, inline: int | None) -> tuple[str | int | None, ...]:
         facts.checksum_type,
         pack(facts),
         pack_parts(made.parts),
-        pack_extents(made.content.extents) if inline is None else None,
-        inline,
     )
 
 

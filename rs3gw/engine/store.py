@@ -143,7 +143,7 @@ class Store:
         self._buckets_changed = False
         self._closing = threading.Event()
         self._free = (0.0, 0)
-        self._committer = Committer(self._connect, self._committed, self._group.turn, committed)
+        self._committer = Committer(self._connect_to_write, self._committed, self._group.turn, committed)
         # What a crash left behind is removed beside the first requests, not before them.
         self._pool.submit(self._sweep)
 
@@ -184,6 +184,15 @@ class Store:
 
     def _connect(self) -> apsw.Connection:
         return connect(self._root, durability=self._durability, vfs=self._vfs)
+
+    def _connect_to_write(self) -> apsw.Connection:
+        connection = self._connect()
+        try:
+            connection.execute(index.PUTS)
+        except BaseException:
+            let_go(connection)
+            raise
+        return connection
 
     @property
     def _reader(self) -> apsw.Connection:
