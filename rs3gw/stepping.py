@@ -56,13 +56,15 @@ class Cohorts:
 
     def begin(self, answering: Coroutine[Any, Any, None], asker: Asker) -> None:
         """
-        Run a coroutine together with those that come in this turn of the running loop, from its next turn on.
+        Run a coroutine together with those that come in this turn of the running loop and in its next, after that.
 
-        Until it first waits it has no task of its own: no context variable that it sets is its alone, and
+        Those who were answered together come again together, but for the last, and one that goes alone takes as long
+        as two that do not.  Until it first waits it has no task of its own: no context variable that it sets is its alone, and
         asyncio.timeout is none of its tools.
         """
         if not self.coming:
-            asyncio.get_running_loop().call_soon(self.run)
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self.run)
         self.coming.append((answering, asker))
 
     def run(self) -> None:

@@ -24,7 +24,7 @@ class Asker:
         self.task = task
 
 
-async def turns(count=1):
+async def turns(count):
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -37,7 +37,7 @@ async def test_an_answer_that_never_waits_needs_no_task():
 
     stepping.Cohorts().begin(answer(), asker)
     assert heard == []
-    await turns()
+    await turns(2)
 
     assert heard == [None]
     assert (asker.ends, asker.task) == ([None], None)
@@ -53,7 +53,7 @@ async def test_those_that_come_together_keep_step():
 
     for number, asker in enumerate(askers):
         cohorts.begin(answer(number, 3 - number), asker)
-    await turns()
+    await turns(2)
 
     assert heard == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 0)]
     assert [asker.ends for asker in askers] == [[None]] * 3
@@ -68,11 +68,11 @@ async def test_more_than_keep_step_come_in_the_next_turn():
 
     for number in range(stepping.MOST + 2):
         cohorts.begin(answer(number), Asker())
-    await turns()
+    await turns(2)
     assert heard == list(range(stepping.MOST))
 
     cohorts.begin(answer("late"), Asker())
-    await turns()
+    await turns(2)
     assert heard == [*range(stepping.MOST + 2), "late"]
 
 
@@ -96,7 +96,7 @@ async def test_a_fault_of_one_is_nothing_to_those_beside_it(caplog):
     askers = [Asker(), Asker(), Broken(), Asker()]
     for coroutine, asker in zip((fails(), is_gone(), answer(), answer()), askers, strict=True):
         cohorts.begin(coroutine, asker)
-    await turns()
+    await turns(2)
 
     assert askers[0].ends == [fault]
     assert isinstance(askers[1].ends[0], asyncio.CancelledError)
@@ -120,7 +120,7 @@ async def test_what_waits_goes_on_as_a_task_and_holds_nobody_up():
 
     cohorts.begin(waits(), first)
     cohorts.begin(answer(), second)
-    await turns()
+    await turns(2)
     assert (first.ends, second.ends) == ([], [None])
 
     future.set_result("come")
@@ -136,7 +136,7 @@ async def test_what_goes_on_stepping_holds_nobody_up():
             await stepping.abreast()
 
     cohorts.begin(endless(), asker)
-    await turns()
+    await turns(2)
 
     assert asker.task is not None
     ends.set()
@@ -166,7 +166,7 @@ async def test_a_cancelled_answer_hears_of_it(later, waits_for):
             raise
 
     stepping.Cohorts().begin(answer(), asker)
-    await turns(1 + later)
+    await turns(2 + later)
     asker.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asker.task
