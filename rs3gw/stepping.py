@@ -4,8 +4,8 @@ Answers that come together are made together: all of them take a step before any
 A step that was just taken is taken faster.  A small read is a hundred thousand instructions of some hundred functions,
 and by its end the processor has forgotten how it began; thirty-two reads, each of which goes all of its way by itself,
 take half as long again as the same thirty-two abreast.  So answers begin in cohorts: those that came in the same turn
-of the loop, up to ``MOST``, run to the next ``abreast()`` one after the other.  An answer that is alone waits for
-nobody, and one that never waits for anything else is made without a task.
+of the loop, up to ``MOST``, run to the next ``abreast()`` one after the other.  An answer that is alone loses two turns
+of the loop by it, and one that never waits for anything else is made without a task.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ class Cohorts:
         Run a coroutine together with those that come in this turn of the running loop and in its next, after that.
 
         Those who were answered together come again together, but for the last, and one that goes alone takes as long
-        as two that do not.  Until it first waits it has no task of its own: no context variable that it sets is its alone, and
+        as two that do not.
+
+        Until it first waits it has no task of its own: no context variable that it sets is its alone, and
         asyncio.timeout is none of its tools.
         """
         if not self.coming:

@@ -383,6 +383,8 @@ class Connection(asyncio.Protocol):
         self._deadline = self._loop.time() + seconds
 
     def _begin(self, exchange: Exchange) -> None:
+        if self._transport.is_closing():
+            return
         exchange.request.whole = exchange.take()
         listener = self.listener
         answering = listener.responder.respond(exchange.request, exchange.receive, exchange.send)

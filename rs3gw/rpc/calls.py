@@ -198,6 +198,8 @@ class Call(http2.Stream):
         self._let_out()
         self._go_on(task)
         self._give_time()
+        if self.is_lost:
+            task.cancel()  # its client went while it had no task
 
     def _let_out(self) -> None:
         """Send what was written without a wait, in one piece."""

@@ -1364,6 +1364,22 @@ class Deaf:
         raise AssertionError
 
 
+async def test_a_call_whose_client_is_lost_before_it_waits_is_cancelled(server):
+    client, number = Client(server), 1
+    client.arrive(headers(client.next(), client.block(WATCH)), *client.content(number, message(b"")))
+    stream = client.connection.streams[number]
+    ((answering, asker),) = server.cohorts.coming
+    server.cohorts.coming.clear()
+    answering.close()
+    task = asyncio.ensure_future(asyncio.Event().wait())
+    client.lose()
+    assert asker is stream
+    asker.waits(task)
+    await client.turn()
+
+    assert task.cancelled()
+
+
 async def test_calls_of_several_clients_that_come_together_are_all_answered(server):
     await with_object(server, b"data")
     clients = [Client(server) for _ in range(2 * MOST + 1)]
