@@ -100,10 +100,12 @@ CREATE TABLE completed (
 );
 """
 
-PUTS = """
-CREATE TEMP VIEW puts (
-    bucket, key, version_id, size, modified, etag, algorithms, checksum_type, facts, parts, digest, content
-) AS SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL;
+_COLUMNS = "bucket, key, version_id, size, modified, etag, algorithms, checksum_type, facts, parts"
+"""Of an object, in the order of ``_row``: all but where its content is."""
+
+PUTS = f"""
+CREATE TEMP VIEW puts ({_COLUMNS}, digest, content)
+    AS SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL;
 
 CREATE TEMP TRIGGER put INSTEAD OF INSERT ON puts BEGIN
     SELECT RAISE(ABORT, 'there is no such bucket')
@@ -114,7 +116,7 @@ CREATE TEMP TRIGGER put INSTEAD OF INSERT ON puts BEGIN
         SELECT inline FROM objects WHERE (bucket, key, version_id) = (new.bucket, new.key, new.version_id)
     );
     INSERT INTO inlines (digest, content) VALUES (new.digest, new.content);
-    INSERT OR REPLACE INTO objects VALUES (
+    INSERT OR REPLACE INTO objects ({_COLUMNS}, extents, inline) VALUES (
         new.bucket, new.key, new.version_id, new.size, new.modified, new.etag, new.algorithms, new.checksum_type,
         new.facts, new.parts, NULL, last_insert_rowid()
     );
@@ -439,7 +441,9 @@ def put_object(
     freed = _remove(connection, [place]).get(place, [])
     inline = _keep(connection, made.content)
     extents = pack_extents(made.content.extents) if inline is None else None
-    connection.execute(f"INSERT INTO objects VALUES {_marks(12, 1)}", (*_row(made), extents, inline))
+    connection.execute(
+        f"INSERT INTO objects ({_COLUMNS}, extents, inline) VALUES {_marks(12, 1)}", (*_row(made), extents, inline)
+    )
     return freed
 
 
@@ -493,7 +497,7 @@ def _keep(connection: Connection, content: Content) -> int | None:
 
 
 def _row(made: Object) -> tuple[str | int | None, ...]:
-    """An object's columns, but for where its content is."""
+    """An object's columns, but for where its content is: ``_COLUMNS``."""
     facts = made.facts
     return (
         made.bucket,
