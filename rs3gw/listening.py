@@ -44,9 +44,9 @@ ConnectionT = TypeVar("ConnectionT", bound=Looked)
 class Listening(Generic[ConnectionT]):
     """What has connections, and tasks that answer on them; started and stopped once."""
 
-    def __init__(self, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, tls: ssl.SSLContext | None, cohorts: Cohorts | None) -> None:
         self.connections: set[ConnectionT] = set()
-        self.cohorts = Cohorts()
+        self.cohorts = Cohorts() if cohorts is None else cohorts
         self.tasks: set[asyncio.Task[None]] = set()
         self.is_stopping = False
         self._tls = tls

@@ -47,6 +47,7 @@ from rs3gw.settings import (
     SettingsError,
     otlp_protocol,
 )
+from rs3gw.stepping import Cohorts
 from rs3gw.telemetry import CONTENT_TYPE, Telemetry, configure_logging, logger
 
 if TYPE_CHECKING:
@@ -240,12 +241,14 @@ async def serve(settings: Settings, share: Share | None = None) -> None:
                 tell=None if outbox is None else outbox.tell,
             )
             inside = Inside(telemetry, store)
-            rest = rest_listener(settings, gateway, inside, telemetry, trace)
+            # No more than have places, without a key too: who comes in a crowd is served as if he came alone.
+            cohorts = Cohorts(settings.max_requests // 2)
+            rest = rest_listener(settings, gateway, inside, telemetry, trace, cohorts)
             telemetry.watch_connections("rest", functools.partial(len, rest.connections))
             await rest.start(rest_socket)
             rpc = None
             if rpc_socket is not None:
-                rpc = rpc_server(settings, gateway, telemetry, trace)
+                rpc = rpc_server(settings, gateway, telemetry, trace, cohorts)
                 await rpc.start(rpc_socket)
                 telemetry.watch_connections("grpc", functools.partial(len, rpc.connections))
             inside.is_serving = True
@@ -347,7 +350,12 @@ def listen(address: Address, *, is_shared: bool = False, variable: str = "RS3GW_
 
 
 def rest_listener(
-    settings: Settings, gateway: Gateway, inside: Inside, telemetry: Telemetry, trace: spans.Begin | None
+    settings: Settings,
+    gateway: Gateway,
+    inside: Inside,
+    telemetry: Telemetry,
+    trace: spans.Begin | None,
+    cohorts: Cohorts,
 ) -> Listener:
     """The REST listener, not started.  Raises SettingsError."""
     application = Application(
@@ -371,7 +379,7 @@ def rest_listener(
     tls = None
     if settings.tls_cert is not None and settings.tls_key is not None:
         tls = tls_context("RS3GW_TLS", settings.tls_cert, settings.tls_key, settings.tls_client_ca, speaks="http/1.1")
-    return Listener(application, bounds, tls=tls)
+    return Listener(application, bounds, tls=tls, cohorts=cohorts)
 
 
 def tls_context(
@@ -412,7 +420,9 @@ def web(settings: Settings, gateway: Gateway, trace: spans.Begin | None) -> Web:
     return Web(servicer, max_message_bytes=settings.grpc_max_message_size, trace=trace)
 
 
-def rpc_server(settings: Settings, gateway: Gateway, telemetry: Telemetry, trace: spans.Begin | None) -> RpcServer:
+def rpc_server(
+    settings: Settings, gateway: Gateway, telemetry: Telemetry, trace: spans.Begin | None, cohorts: Cohorts
+) -> RpcServer:
     """
     The gRPC listener, not started.  Imported here: a server of REST alone starts without protobuf.
 
@@ -439,6 +449,7 @@ def rpc_server(settings: Settings, gateway: Gateway, telemetry: Telemetry, trace
         chunk_bytes=settings.grpc_chunk_size,
         watch=telemetry.watch,
         trace=trace,
+        cohorts=cohorts,
     )
 
 

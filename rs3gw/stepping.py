@@ -46,11 +46,12 @@ def abreast() -> Generator[None, None, None]:
 
 
 class Cohorts:
-    """The answers of one loop that have not begun."""
+    """The answers of one loop that have not begun; at most ``most`` of them keep step."""
 
-    __slots__ = ("coming",)
+    __slots__ = ("_most", "coming")
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
+        self._most = max(1, min(MOST, most))
         self.coming: deque[Answer] = deque()
         """In the order in which they came."""
 
@@ -70,9 +71,9 @@ class Cohorts:
         self.coming.append((answering, asker))
 
     def run(self) -> None:
-        """Take all steps of those that came, up to MOST, and come back for the others."""
+        """Take all steps of those that came, as many as keep step, and come back for the others."""
         coming = self.coming
-        cohort = [coming.popleft() for _ in range(min(MOST, len(coming)))]
+        cohort = [coming.popleft() for _ in range(min(self._most, len(coming)))]
         if coming:
             asyncio.get_running_loop().call_soon(self.run)
         for left in reversed(range(STEPS)):

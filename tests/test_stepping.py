@@ -59,21 +59,21 @@ async def test_those_that_come_together_keep_step():
     assert [asker.ends for asker in askers] == [[None]] * 3
 
 
-async def test_more_than_keep_step_come_in_the_next_turn():
-    heard, cohorts = [], stepping.Cohorts()
+@pytest.mark.parametrize(("asked", "most"), [(stepping.MOST, stepping.MOST), (10_000, stepping.MOST), (3, 3), (0, 1)])
+async def test_more_than_keep_step_come_in_the_next_turn(asked, most):
+    heard, cohorts = [], stepping.Cohorts(asked)
 
     async def answer(number):
         await stepping.abreast()
         heard.append(number)
 
-    for number in range(stepping.MOST + 2):
+    for number in range(most + 1):
         cohorts.begin(answer(number), Asker())
     await turns(2)
-    assert heard == list(range(stepping.MOST))
+    assert heard == list(range(most))
 
-    cohorts.begin(answer("late"), Asker())
-    await turns(2)
-    assert heard == [*range(stepping.MOST + 2), "late"]
+    await turns(1)
+    assert heard == list(range(most + 1))
 
 
 async def test_a_fault_of_one_is_nothing_to_those_beside_it(caplog):

@@ -27,6 +27,7 @@ from rs3gw.errors import InvalidRequest, InvalidURI, RequestHeaderSectionTooLarg
 from rs3gw.listening import Listening
 from rs3gw.rest import faults
 from rs3gw.rest.messages import Event, Receive, Request, Send, pairs
+from rs3gw.stepping import Cohorts
 
 AHEAD_BYTES: Final = 256 * 1024
 """How much of a body is taken off the socket before anybody asks for it."""
@@ -65,10 +66,21 @@ class Responder(Protocol):
 
 
 class Listener(Listening["Connection"]):
-    """A listener of HTTP/1.1 for one responder, started and stopped once."""
+    """
+    A listener of HTTP/1.1 for one responder, started and stopped once.
 
-    def __init__(self, responder: Responder, bounds: Bounds, *, tls: ssl.SSLContext | None = None) -> None:
-        super().__init__(tls)
+    ``cohorts`` are those of its loop, where it is not the only one that answers there.
+    """
+
+    def __init__(
+        self,
+        responder: Responder,
+        bounds: Bounds,
+        *,
+        tls: ssl.SSLContext | None = None,
+        cohorts: Cohorts | None = None,
+    ) -> None:
+        super().__init__(tls, cohorts)
         self.responder = responder
         self.bounds = bounds
         self.silent: dict[Connection, None] = {}

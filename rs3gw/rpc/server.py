@@ -23,6 +23,7 @@ from rs3gw.rpc.health import Health
 from rs3gw.rpc.http2 import Bounds, Connection
 from rs3gw.rpc.reflection import Reflection
 from rs3gw.rpc.servicers import RPCS, SERVICES, Rpc, Servicer
+from rs3gw.stepping import Cohorts
 
 BOUNDS: Final = Bounds()
 MAX_CALLS: Final = 4096
@@ -46,7 +47,7 @@ class Server(Listening[Connection]):
 
     ``chunk_bytes`` is the most of an object that one message of a download carries; it is less where messages are
     limited to less.  ``watch`` gives who counts, for a method: its kind, its service, its name.  ``trace`` begins the
-    spans of calls.
+    spans of calls.  ``cohorts`` are those of its loop, where it is not the only one that answers there.
     """
 
     def __init__(
@@ -59,8 +60,9 @@ class Server(Listening[Connection]):
         chunk_bytes: int = 64 * 1024,
         watch: Callable[[str, str, str], Watch] = lambda kind, service, method: UNWATCHED,
         trace: spans.Begin | None = None,
+        cohorts: Cohorts | None = None,
     ) -> None:
-        super().__init__(tls)
+        super().__init__(tls, cohorts)
         self.bounds, self.max_message_bytes, self.trace = bounds, max_message_bytes, trace
         self.max_calls = MAX_CALLS
         self.calls = 0
