@@ -86,9 +86,13 @@ def reason(fault: grpc.aio.AioRpcError) -> str:
     return str(fault.code().name)
 
 
-async def _again_and_again(one: Callable[[int], Awaitable[None]], many: int) -> None:
+async def again_and_again(
+    one: Callable[[int], Awaitable[None]], many: int, *, ends: asyncio.Event | None = None
+) -> None:
+    """So many at once, each of whom does it again when it is over; nobody begins again once it ``ends``."""
+
     async def forever(number: int) -> None:
-        while True:
+        while ends is None or not ends.is_set():
             with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
                 await one(number)
             await asyncio.sleep(0.01)
@@ -112,7 +116,7 @@ async def say_nothing(scene: Scene) -> None:
         finally:
             writer.close()
 
-    await _again_and_again(one, scene.connections)
+    await again_and_again(one, scene.connections)
 
 
 async def flood_headers(scene: Scene) -> None:
@@ -131,7 +135,7 @@ async def flood_headers(scene: Scene) -> None:
         finally:
             writer.close()
 
-    await _again_and_again(one, min(scene.connections // 4, 60))
+    await again_and_again(one, min(scene.connections // 4, 60))
 
 
 async def stop_in_a_body(scene: Scene) -> None:
@@ -150,7 +154,7 @@ async def stop_in_a_body(scene: Scene) -> None:
         finally:
             writer.close()
 
-    await _again_and_again(one, scene.places // 2)
+    await again_and_again(one, scene.places // 2)
 
 
 async def take_no_answer(scene: Scene) -> None:
@@ -173,7 +177,7 @@ async def take_no_answer(scene: Scene) -> None:
                     taken += len(more)
             scene.told["a part" if taken < LARGE_BYTES else "all of it"] += 1
 
-    await _again_and_again(one, scene.places // 2)
+    await again_and_again(one, scene.places // 2)
 
 
 LARGE_BYTES: Final = 64 * 1024**2
@@ -195,7 +199,7 @@ async def break_off(scene: Scene) -> None:
         finally:
             _reset(writer)
 
-    await _again_and_again(one, 8)
+    await again_and_again(one, 8)
 
 
 async def crowd(scene: Scene) -> None:
@@ -217,7 +221,7 @@ async def crowd(scene: Scene) -> None:
         finally:
             writer.close()
 
-    await _again_and_again(one, 2 * scene.places)
+    await again_and_again(one, 2 * scene.places)
 
 
 @contextlib.asynccontextmanager
@@ -239,7 +243,7 @@ async def call_and_say_nothing(scene: Scene) -> None:
             except grpc.aio.AioRpcError as fault:
                 scene.told[reason(fault)] += 1
 
-        await _again_and_again(one, 2 * scene.places)
+        await again_and_again(one, 2 * scene.places)
 
 
 async def abandon_streams(scene: Scene) -> None:
@@ -255,7 +259,7 @@ async def abandon_streams(scene: Scene) -> None:
             scene.told["bytes" if message.data else "nothing"] += 1
             download.cancel()
 
-        await _again_and_again(one, 8)
+        await again_and_again(one, 8)
 
 
 async def leave_streams(scene: Scene) -> None:
@@ -287,10 +291,11 @@ ABUSES: Final[dict[str, tuple[Abuse, frozenset[str]]]] = {
 async def stop_an_upload(scene: Scene) -> None:
     """One upload of which nothing more comes, until its connection is ended."""
     reader, writer = await scene.connect()
-    writer.write(scene.head("waiting", 1000) + b"x")
-    with contextlib.suppress(ConnectionError):
-        await reader.read()
-    writer.close()
+    try:
+        writer.write(scene.head("waiting", 1000) + b"x")
+        await scene.hear(reader)
+    finally:
+        writer.close()
 
 
 async def leave_a_download(scene: Scene) -> None:

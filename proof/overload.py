@@ -25,7 +25,21 @@ from typing import Any, Final
 import grpc
 
 from loadtests import wire
-from proof.abuse import ABUSES, BUCKET, HOLDS, LARGE_BYTES, SMALL, Abuse, Scene, Streams, flood, objects, reason, s3_pb2
+from proof.abuse import (
+    ABUSES,
+    BUCKET,
+    HOLDS,
+    LARGE_BYTES,
+    SMALL,
+    Abuse,
+    Scene,
+    Streams,
+    again_and_again,
+    flood,
+    objects,
+    reason,
+    s3_pb2,
+)
 from proof.gateway import Gateway
 from proof.run import Run
 
@@ -249,19 +263,12 @@ async def _flood(run: Run, scene: Scene, polite: Polite) -> None:
 async def _held(scene: Scene, hold: Abuse) -> AsyncIterator[asyncio.Event]:
     """Every place held for nothing, and taken again by whoever loses his, until the event that it gives is set."""
     is_seen = asyncio.Event()
-
-    async def again_and_again() -> None:
-        while not is_seen.is_set():
-            await hold(scene)
-            await asyncio.sleep(0.01)
-
-    holding = [asyncio.ensure_future(again_and_again()) for _ in range(PLACES)]
+    holding = asyncio.ensure_future(again_and_again(lambda _: hold(scene), PLACES, ends=is_seen))
     try:
         yield is_seen
     finally:
-        for each in holding:
-            each.cancel()
-        await asyncio.gather(*holding, return_exceptions=True)
+        holding.cancel()
+        await asyncio.gather(holding, return_exceptions=True)
 
 
 async def _fill(run: Run, scene: Scene) -> None:

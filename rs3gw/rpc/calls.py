@@ -416,9 +416,7 @@ class Call(http2.Stream):
         self._initial = _BEGINNING + b"".join(literal(name.encode(), value.encode()) for name, value in metadata)
 
     async def read(self) -> Buffer | None:
-        if self.is_lost:
-            raise asyncio.CancelledError
-        while not (self._messages or self._refusal or self.has_ended):
+        while self.is_lost or not (self._messages or self._refusal or self.has_ended):
             if self.is_lost:
                 raise asyncio.CancelledError
             self._reader = self.connection.loop.create_future()
