@@ -13,7 +13,7 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeVar
 
-from rs3gw.stepping import Cohorts
+from rs3gw.stepping import Asker, Cohorts, Waiting
 
 BACKLOG: Final = 2048
 """Connections that the kernel keeps for us while we are busy."""
@@ -42,12 +42,13 @@ ConnectionT = TypeVar("ConnectionT", bound=Looked)
 
 
 class Listening(Generic[ConnectionT]):
-    """What has connections, and tasks that answer on them; started and stopped once."""
+    """What has connections, and answers on them; started and stopped once."""
 
     def __init__(self, tls: ssl.SSLContext | None, cohorts: Cohorts | None) -> None:
         self.connections: set[ConnectionT] = set()
         self.cohorts = Cohorts() if cohorts is None else cohorts
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.waiting: dict[Asker, Waiting] = {}
+        """The answers that are not made yet and wait for something."""
         self.is_stopping = False
         self._tls = tls
 
@@ -85,10 +86,11 @@ class Listening(Generic[ConnectionT]):
 
     async def _cancelled(self) -> None:
         """Cancel what is still being answered, and let it say so."""
-        for task in list(self.tasks):
-            task.cancel()
-        if self.tasks:
-            await asyncio.wait(self.tasks, timeout=LAST_WORDS_SECONDS)
+        for waiting in list(self.waiting.values()):
+            waiting.cancel()
+        until = self._loop.time() + LAST_WORDS_SECONDS
+        while self.waiting and self._loop.time() < until:  # noqa: ASYNC110 - it ends with the last answer
+            await asyncio.sleep(STOPPING_SECONDS)
 
     def _abandon(self) -> None:
         """End every connection that there still is, and look at none any more."""

@@ -1,5 +1,6 @@
 """
-Answers that come together keep step, need no task unless they wait, and are cancelled like any other once they do.
+Answers that come together keep step, need no task unless they wait for more than a pause, and are cancelled like any
+other once they do.
 """
 
 from __future__ import annotations
@@ -12,16 +13,16 @@ from rs3gw import stepping
 
 
 class Asker:
-    """Who remembers how an answer came to its end, or which task goes on with it."""
+    """Who remembers how an answer came to its end, and what it waited for last."""
 
     def __init__(self):
-        self.ends, self.task = [], None
+        self.ends, self.waiting = [], None
 
     def done(self, fault):
         self.ends.append(fault)
 
-    def waits(self, task):
-        self.task = task
+    def waits(self, waiting):
+        self.waiting = waiting
 
 
 async def turns(count):
@@ -40,7 +41,7 @@ async def test_an_answer_that_never_waits_needs_no_task():
     await turns(2)
 
     assert heard == [None]
-    assert (asker.ends, asker.task) == ([None], None)
+    assert (asker.ends, asker.waiting) == ([None], None)
 
 
 async def test_those_that_come_together_keep_step():
@@ -112,7 +113,7 @@ async def test_what_waits_goes_on_as_a_task_and_holds_nobody_up():
         await stepping.abreast()
         heard.append(await future)
         await stepping.abreast()
-        heard.append(asyncio.current_task() is first.task)
+        heard.append(asyncio.current_task() is first.waiting)
 
     async def answer():
         for _ in range(3):
@@ -124,7 +125,7 @@ async def test_what_waits_goes_on_as_a_task_and_holds_nobody_up():
     assert (first.ends, second.ends) == ([], [None])
 
     future.set_result("come")
-    await first.task
+    await first.waiting
     assert heard == ["come", True]
 
 
@@ -138,9 +139,9 @@ async def test_what_goes_on_stepping_holds_nobody_up():
     cohorts.begin(endless(), asker)
     await turns(2)
 
-    assert asker.task is not None
+    assert asker.waiting is not None
     ends.set()
-    await asker.task
+    await asker.waiting
 
 
 @pytest.mark.parametrize("later", [0, 1, 2])
@@ -167,10 +168,145 @@ async def test_a_cancelled_answer_hears_of_it(later, waits_for):
 
     stepping.Cohorts().begin(answer(), asker)
     await turns(2 + later)
-    asker.task.cancel()
+    asker.waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asker.task
+        await asker.waiting
 
     assert heard == ["answer", "end"]
-    assert asker.task.cancelled()
+    assert asker.waiting.cancelled()
     assert future.cancelled() or waits_for != "a future"
+    assert [type(end) for end in asker.ends] == [asyncio.CancelledError]
+
+
+# Pauses ------------------------------------------------------------------------------------------------------
+
+
+def begun(cohorts, coroutines):
+    askers = [Asker() for _ in coroutines]
+    for coroutine, asker in zip(coroutines, askers, strict=True):
+        cohorts.begin(coroutine, asker)
+    return askers
+
+
+@pytest.mark.parametrize("count", [1, 3, stepping.MOST + 1])
+async def test_those_whose_pauses_end_together_go_on_together_and_without_a_task(count):
+    heard, cohorts = [], stepping.Cohorts()
+    pauses = [stepping.Pause() for _ in range(count)]
+
+    async def answer(number):
+        heard.append(("came", await pauses[number]))
+        await stepping.abreast()
+        heard.append(("went", number))
+
+    askers = begun(cohorts, [answer(number) for number in range(count)])
+    await turns(3)
+    for number, pause in enumerate(pauses):
+        pause.end(number, None)
+    assert heard == []
+    stepping.go_on(pauses)
+
+    runs = [range(at, min(at + stepping.MOST, count)) for at in range(0, count, stepping.MOST)]
+    assert heard == [(step, number) for run in runs for step in ("came", "went") for number in run]
+    assert [asker.ends for asker in askers] == [[None]] * count
+    assert [asker.waiting for asker in askers] == pauses
+
+
+@pytest.mark.parametrize("keeps_step", [True, False])
+async def test_a_pause_raises_its_fault_where_it_is_waited_for(keeps_step):
+    heard, pause = [], stepping.Pause()
+
+    async def answer():
+        try:
+            await pause
+        except LookupError as fault:
+            heard.append(fault)
+
+    if keeps_step:
+        begun(stepping.Cohorts(), [answer()])
+    else:
+        task = asyncio.ensure_future(answer())
+    await turns(2)
+    fault = LookupError("its own")
+    pause.end(None, fault)
+    stepping.go_on([pause])
+    if not keeps_step:
+        await task
+
+    assert heard == [fault]
+
+
+async def test_a_pause_that_has_ended_before_it_is_waited_for_is_none():
+    heard, pause = [], stepping.Pause()
+
+    async def answer():
+        heard.append(await pause)
+
+    pause.end("come", None)
+    stepping.go_on([pause])
+    (asker,) = begun(stepping.Cohorts(), [answer()])
+    await turns(2)
+    assert (heard, asker.ends, asker.waiting) == (["come"], [None], None)
+
+    await answer()
+    assert heard == ["come", "come"]
+
+
+@pytest.mark.parametrize("keeps_step", [True, False])
+@pytest.mark.parametrize("order", ["cancelled, then ended", "ended, then cancelled"])
+async def test_a_pause_comes_to_one_end(keeps_step, order):
+    heard, pause = [], stepping.Pause()
+
+    async def answer():
+        try:
+            heard.append(await pause)
+        except asyncio.CancelledError:
+            heard.append("cancelled")
+            raise
+
+    if keeps_step:
+        (asker,) = begun(stepping.Cohorts(), [answer()])
+        await turns(2)
+        cancel = asker.waiting.cancel
+    else:
+        task = asyncio.ensure_future(answer())
+        await turns(1)
+        cancel = task.cancel
+    if order == "ended, then cancelled":
+        pause.end("come", None)
+        stepping.go_on([pause])
+        if not keeps_step:
+            await turns(1)
+        cancel()
+        expected = ["come"]
+    else:
+        cancel()
+        pause.end("come", None)
+        stepping.go_on([pause])
+        expected = ["cancelled"]
+    await turns(2)
+
+    assert heard == expected
+    if keeps_step:
+        assert len(asker.ends) == 1
+    else:
+        assert task.done()
+
+
+async def test_what_waits_for_more_than_a_pause_goes_on_as_a_task():
+    heard, pause = [], stepping.Pause()
+    future = asyncio.get_running_loop().create_future()
+
+    async def answer():
+        await pause
+        heard.append(await future)
+
+    (asker,) = begun(stepping.Cohorts(), [answer()])
+    await turns(2)
+    pause.end(None, None)
+    stepping.go_on([pause])
+    assert isinstance(asker.waiting, asyncio.Task)
+    future.set_result("come")
+    await asker.waiting
+    await turns(1)
+
+    assert (heard, asker.ends) == (["come"], [None])

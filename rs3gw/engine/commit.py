@@ -29,6 +29,7 @@ import apsw
 
 from rs3gw.engine.index import give_back
 from rs3gw.engine.ports import DiskFault, DiskFull, EngineError
+from rs3gw.stepping import Pause, go_on
 
 log = logging.getLogger("rs3gw.engine")
 
@@ -53,7 +54,7 @@ Seen = Callable[[int, float], None]
 class _Waiting:
     joint: Joint[Any, Any]
     item: Any
-    future: asyncio.Future[Any]
+    pause: Pause[Any]
     ended: Ended | None
     result: Any = None
     fault: BaseException | None = None
@@ -81,26 +82,26 @@ class Committer:
         self._thread = threading.Thread(target=self._run, name="rs3gw-committer", daemon=True)
         self._thread.start()
 
-    def submit(self, mutation: Mutation[Result], ended: Ended | None = None) -> asyncio.Future[Result]:
+    def submit(self, mutation: Mutation[Result], ended: Ended | None = None) -> Pause[Result]:
         """
-        Queue a mutation; the future is done when it is durable, or has failed and changed nothing.
+        Queue a mutation; the pause ends when it is durable, or has failed and changed nothing.
 
-        Who cancels the future does not take back what is queued: ``ended`` hears of the outcome all the same.
+        Who cancels the pause does not take back what is queued: ``ended`` hears of the outcome all the same.
         """
         return self.join(_alone, mutation, ended)
 
-    def join(self, joint: Joint[Item, Result], item: Item, ended: Ended | None = None) -> asyncio.Future[Result]:
+    def join(self, joint: Joint[Item, Result], item: Item, ended: Ended | None = None) -> Pause[Result]:
         """As ``submit``, for a mutation that is made together with those of its kind that wait beside it."""
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        pause: Pause[Result] = Pause()
         if self._closing:
             raise DiskFault("the engine is closed")
-        loop = future.get_loop()
+        loop = pause.loop
         gathered = self._gathered.get(loop)
         if gathered is None:
             gathered = self._gathered[loop] = []
             loop.call_soon(self._hand_over, loop)
-        gathered.append(_Waiting(joint, item, future, ended))
-        return future
+        gathered.append(_Waiting(joint, item, pause, ended))
+        return pause
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop) -> None:
         for waiting in self._gathered.pop(loop, ()):
@@ -156,7 +157,7 @@ class Committer:
     def _deliver(self, batch: list[_Waiting]) -> None:
         loops: dict[asyncio.AbstractEventLoop, list[_Waiting]] = {}
         for waiting in batch:
-            loops.setdefault(waiting.future.get_loop(), []).append(waiting)
+            loops.setdefault(waiting.pause.loop, []).append(waiting)
         for loop, theirs in loops.items():
             try:
                 loop.call_soon_threadsafe(_settle, theirs)
@@ -265,12 +266,8 @@ def _settle(batch: list[_Waiting]) -> None:
     for waiting in batch:
         if waiting.ended is not None:
             waiting.ended(waiting.result, waiting.fault)
-        if waiting.future.done():
-            continue
-        if waiting.fault is not None:
-            waiting.future.set_exception(waiting.fault)
-        else:
-            waiting.future.set_result(waiting.result)
+        waiting.pause.end(waiting.result, waiting.fault)
+    go_on([waiting.pause for waiting in batch])
 
 
 def let_go(connection: apsw.Connection) -> None:

@@ -27,7 +27,7 @@ from rs3gw.errors import InvalidRequest, InvalidURI, RequestHeaderSectionTooLarg
 from rs3gw.listening import Listening
 from rs3gw.rest import faults
 from rs3gw.rest.messages import Event, Receive, Request, Send, pairs
-from rs3gw.stepping import Cohorts
+from rs3gw.stepping import Cohorts, Waiting, follow
 
 AHEAD_BYTES: Final = 256 * 1024
 """How much of a body is taken off the socket before anybody asks for it."""
@@ -403,7 +403,9 @@ class Connection(asyncio.Protocol):
         if exchange.is_complete:
             listener.cohorts.begin(answering, exchange)
         else:
-            exchange.waits(self._loop.create_task(answering))
+            task = self._loop.create_task(answering)
+            follow(task, exchange)
+            exchange.waits(task)
 
     # Ends
 
@@ -577,17 +579,12 @@ class Exchange:
 
     # The answer is made, and goes out
 
-    def waits(self, task: asyncio.Task[None]) -> None:
-        tasks = self._connection.listener.tasks
-        tasks.add(task)
-        task.add_done_callback(self._task_ended)
-
-    def _task_ended(self, task: asyncio.Task[None]) -> None:
-        self._connection.listener.tasks.discard(task)
-        self.done(None if task.cancelled() else task.exception())
+    def waits(self, waiting: Waiting) -> None:
+        self._connection.listener.waiting[self] = waiting
 
     def done(self, fault: BaseException | None) -> None:
-        if fault is not None and not isinstance(fault, ConnectionError):
+        self._connection.listener.waiting.pop(self, None)
+        if not (fault is None or isinstance(fault, (ConnectionError, asyncio.CancelledError))):
             log.error("an answer failed", exc_info=fault)
         if not self.is_over:
             # Only a broken connection tells that an answer is not whole.

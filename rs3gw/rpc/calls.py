@@ -40,7 +40,7 @@ from rs3gw.operations.body import Buffer
 from rs3gw.rpc import faults, http2
 from rs3gw.rpc.evidence import address_of
 from rs3gw.rpc.frames import Request, literal
-from rs3gw.stepping import Cohorts
+from rs3gw.stepping import Asker, Cohorts, Waiting, follow
 
 log = logging.getLogger("rs3gw.rpc")
 
@@ -113,7 +113,7 @@ class Host(http2.Host, Protocol):
     """Who serves the calls: rpc/server.Server."""
 
     cohorts: Cohorts
-    tasks: set[asyncio.Task[None]]
+    waiting: dict[Asker, Waiting]
     calls: int
     """How many there are."""
     max_calls: int
@@ -129,8 +129,8 @@ class Call(http2.Stream):
 
     __slots__ = (
         "_began", "_deadline", "_due_at", "_held", "_held_bytes", "_holds", "_initial", "_is_late", "_messages",
-        "_reader", "_received", "_received_bytes", "_refusal", "_sent", "_sent_bytes", "_status", "_task",
-        "_uncredited", "_wanted", "host",
+        "_reader", "_received", "_received_bytes", "_refusal", "_sent", "_sent_bytes", "_status", "_uncredited",
+        "_wanted", "host",
     )  # fmt: skip
 
     def __init__(self, host: Host, connection: http2.Connection, number: int, request: Request) -> None:
@@ -138,7 +138,6 @@ class Call(http2.Stream):
         self.host = host
         host.calls += 1
         self._began = time.perf_counter()
-        self._task: asyncio.Task[None] | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._is_late = False
         self._status = CANCELLED
@@ -182,7 +181,9 @@ class Call(http2.Stream):
         method = self.host.method(request.path)
         if method.is_traced and self.host.trace is not None:
             # A task, so that the span is the call's alone.
-            self._go_on(self.connection.loop.create_task(self._traced(self.host.trace, method)))
+            task = self.connection.loop.create_task(self._traced(self.host.trace, method))
+            follow(task, self)
+            self.host.waiting[self] = task
         else:
             self._begin(self._answer(method))
 
@@ -191,15 +192,17 @@ class Call(http2.Stream):
 
     def done(self, fault: BaseException | None) -> None:
         self._let_out()
+        self.host.waiting.pop(self, None)
         if not (fault is None or isinstance(fault, asyncio.CancelledError)):
             log.error("a call failed", exc_info=fault)
 
-    def waits(self, task: asyncio.Task[None]) -> None:
+    def waits(self, waiting: Waiting) -> None:
         self._let_out()
-        self._go_on(task)
-        self._give_time()
+        self.host.waiting[self] = waiting
+        if self._deadline is None:
+            self._give_time()
         if self.is_lost:
-            task.cancel()  # its client went while it had no task
+            waiting.cancel()  # its client went while it did not wait
 
     def _let_out(self) -> None:
         """Send what was written without a wait, in one piece."""
@@ -207,22 +210,11 @@ class Call(http2.Stream):
             self._holds = False
             self.connection.release()
 
-    def _go_on(self, task: asyncio.Task[None]) -> None:
-        self._task = task
-        self.host.tasks.add(task)
-        task.add_done_callback(self._forget)
-
     def _give_time(self) -> None:
         """Let it be late from now on, if it has a deadline: it has begun, for what has not can say of nothing."""
         head: Head = self.request.known
         if head.seconds is not None:
             self._deadline = self.connection.loop.call_later(head.seconds, self._expire)
-
-    def _forget(self, task: asyncio.Task[None]) -> None:
-        self.host.tasks.discard(task)
-        # A task that was cancelled holds the frames that it was in, and they hold this: nobody is to wait for the
-        # collector with a chunk in hand.
-        self._task = None
 
     async def _refuse_http(self, head: bytes, sentence: bytes) -> None:
         """Answer what is no call of gRPC as HTTP does."""
@@ -295,12 +287,14 @@ class Call(http2.Stream):
 
     def _expire(self) -> None:
         self._is_late = True
-        if self._task is not None:
-            self._task.cancel()
+        self._cancel()
 
     def lost(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        self._cancel()
+
+    def _cancel(self) -> None:
+        if (waiting := self.host.waiting.get(self)) is not None:
+            waiting.cancel()
 
     def released(self) -> None:
         self.host.calls -= 1
@@ -457,7 +451,7 @@ class Call(http2.Stream):
 
     async def write(self, head: bytes, data: Buffer = b"") -> None:
         if self._initial is not None:
-            if self._task is None:
+            if not isinstance(self.host.waiting.get(self), asyncio.Task):
                 self._holds = True
                 self.connection.hold()
             self.send_head(self._initial)

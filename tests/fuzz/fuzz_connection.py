@@ -113,7 +113,7 @@ async def heard(packets: Sequence[bytes]) -> list[Heard]:
     connection.connection_lost(None)
     await turn()
     assert not faults, faults
-    assert not listener.tasks
+    assert not listener.waiting
     check(wire.written, len(recorder.heard))
     return recorder.heard
 

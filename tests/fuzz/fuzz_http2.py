@@ -60,7 +60,7 @@ async def converse(packets: Sequence[bytes]) -> None:
     judge(client)
     client.lose()
     async with asyncio.timeout(10):
-        while server.tasks:  # noqa: ASYNC110 - it ends with the last of them
+        while server.waiting:  # noqa: ASYNC110 - it ends with the last of them
             await asyncio.sleep(0)
     connection = client.connection
     assert not faults, faults

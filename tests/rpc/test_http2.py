@@ -70,7 +70,7 @@ from rs3gw.rpc.frames import (
 from rs3gw.rpc.http2 import Bounds, Connection
 from rs3gw.rpc.server import Server
 from rs3gw.rpc.servicers import ANONYMOUS_ARRIVALS
-from rs3gw.stepping import MOST, Cohorts, abreast
+from rs3gw.stepping import MOST, Cohorts, Pause, abreast, follow, go_on
 
 from .conftest import BEARER, gateway, listening
 from .frames import Client, headers, message, setting
@@ -97,7 +97,7 @@ async def server() -> AsyncIterator[Server]:
 
 async def settled(server: Server) -> None:
     async with asyncio.timeout(10):
-        while server.tasks:  # noqa: ASYNC110 - it ends with the last of them
+        while server.waiting:  # noqa: ASYNC110 - it ends with the last of them
             await asyncio.sleep(0)
 
 
@@ -141,7 +141,7 @@ async def undisturbed(server: Server) -> AsyncIterator[None]:
 
 async def settled_but(server: Server, number: int) -> None:
     async with asyncio.timeout(10):
-        while len(server.tasks) > number:  # noqa: ASYNC110 - as above
+        while len(server.waiting) > number:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0)
 
 
@@ -1212,7 +1212,7 @@ async def test_who_opens_a_window_by_a_byte_now_and_then_is_let_go_and_what_clea
     client = Client(server, settings=setting(INITIAL_WINDOW_SIZE, 0))
     call = client.open("/slow")
     async with asyncio.timeout(5):
-        while server.tasks:
+        while server.waiting:
             client.send(frame(WINDOW_UPDATE, 0, call, (1).to_bytes(4, "big")))
             await asyncio.sleep(0.02)
 
@@ -1302,7 +1302,7 @@ async def test_a_call_whose_message_is_waited_for_ends_with_its_client(server):
     call = client.open(PUT, OWNED)
     client.send(frame(DATA, 0, call, b"\0\0\0\xff\xff" + bytes(10_000)))
     await client.turn()
-    assert server.tasks
+    assert server.waiting
     client.send(frame(RST_STREAM, 0, call, CANCEL.to_bytes(4, "big")))
     await settled(server)
 
@@ -1374,10 +1374,46 @@ async def test_a_call_whose_client_is_lost_before_it_waits_is_cancelled(server):
     task = asyncio.ensure_future(asyncio.Event().wait())
     client.lose()
     assert asker is stream
+    follow(task, asker)
     asker.waits(task)
     await client.turn()
 
     assert task.cancelled()
+
+
+@pytest.mark.parametrize("end", ["its client goes", "its time is over", "its outcome comes"])
+async def test_a_call_that_pauses_is_cancelled_like_any_other(server, end, monkeypatch):
+    """A slow disk holds nobody beyond the deadline that they set, and nothing waits for a client that is gone."""
+    heard, pause = [], Pause()
+
+    async def handler(exchange):
+        try:
+            await pause
+            await exchange.write(b"", b"done")
+        except asyncio.CancelledError:
+            heard.append("cancelled")
+            raise
+
+    monkeypatch.setattr(server, "method", lambda path: calls.Method(handler=handler))
+    client = Client(server)
+    number = client.call(CHECK, b"", fields={"grpc-timeout": "20m"} if end == "its time is over" else None)
+    await client.turn()
+    assert list(server.waiting.values()) == [pause]
+
+    if end == "its client goes":
+        client.lose()
+    elif end == "its outcome comes":
+        pause.end(None, None)
+        go_on([pause])
+    await settled(server)
+
+    if end == "its outcome comes":
+        assert (client.answers[number].messages, client.answers[number].status) == ([b"done"], OK.value)
+        assert heard == []
+    else:
+        assert heard == ["cancelled"]
+    if end == "its time is over":
+        assert client.answers[number].status == DEADLINE_EXCEEDED.value
 
 
 async def test_calls_of_several_clients_that_come_together_are_all_answered(server):
