@@ -137,13 +137,12 @@ class Store:
         )
         self._local = threading.local()
         self._readers: list[apsw.Connection] = []
-        # With siblings nothing of the index is remembered: they change it without a word.
-        self._remembers = board is None
-        self._cached: dict[str, Bucket] = {}
-        self._buckets_changed = False
+        self._remembered: dict[str, Bucket] = {}
+        """Buckets as they are under ``_mark``."""
+        self._mark: int | None = None
         self._closing = threading.Event()
         self._free = (0.0, 0)
-        self._committer = Committer(self._connect_to_write, self._committed, self._group.turn, committed)
+        self._committer = Committer(self._connect_to_write, self._group.changed, self._group.turn, committed)
         # What a crash left behind is removed beside the first requests, not before them.
         self._pool.submit(self._sweep)
 
@@ -247,20 +246,16 @@ class Store:
     # Buckets
 
     def bucket(self, name: str) -> Bucket:
-        # The dict is taken before the row is read: a commit in between puts a new dict in its place, and what was
-        # read too early is remembered by nobody.
-        cached = self._cached
-        found = cached.get(name)
+        mark = self._group.mark()
+        if mark is None:
+            return index.find_bucket(self._reader, name)
+        if mark != self._mark:
+            self._mark, self._remembered = mark, {}
+        # The mark is taken before the row is read: what was read too early is forgotten with it.
+        found = self._remembered.get(name)
         if found is None:
-            found = index.find_bucket(self._reader, name)
-            if self._remembers:
-                cached[name] = found
+            found = self._remembered[name] = index.find_bucket(self._reader, name)
         return found
-
-    def _committed(self) -> None:
-        if self._buckets_changed:
-            self._buckets_changed = False
-            self._cached = {}
 
     def buckets(self, *, prefix: str = "", after: str = "", limit: int) -> Sequence[Bucket]:
         return index.find_buckets(self._reader, prefix, after, limit)
@@ -276,7 +271,7 @@ class Store:
 
     async def _change_bucket(self, mutation: Callable[[apsw.Connection], None]) -> None:
         def change(connection: apsw.Connection) -> None:
-            self._buckets_changed = True
+            self._group.changing()
             mutation(connection)
 
         await self._commit(change)

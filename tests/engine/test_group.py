@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
+import apsw
 import pytest
 
 from rs3gw.engine.ports import ObjectMissing
@@ -109,3 +111,65 @@ async def test_a_copy_of_what_a_sibling_removed_is_refused(siblings):
 
     with pytest.raises(ObjectMissing):
         await first.put_object("bucket", "copy", made.content, made.facts)
+
+
+def changed_behind_them(root, policy: str) -> None:
+    """The bucket's policy, as another process would have committed it."""
+    connection = apsw.Connection(str(root / "index.db"))
+    connection.execute("UPDATE buckets SET documents = ?", (json.dumps({"policy": policy}),))
+    connection.close()
+
+
+async def test_what_is_remembered_of_a_bucket_is_not_asked_again(siblings):
+    first, second = siblings
+
+    assert second.bucket("bucket") is second.bucket("bucket")
+    await first.create_bucket(bucket("other"))
+    assert second.bucket("bucket") is second.bucket("bucket")
+    assert second.bucket("other") == first.bucket("other")
+
+
+async def test_while_a_bucket_changes_nobody_answers_from_memory(siblings, tmp_path):
+    """Between the commit and the word of it, one would answer what is after the change and one what was before."""
+    first, second = siblings
+    assert second.bucket("bucket").documents == {}
+    board = first._group._board
+
+    board.changing(0)
+    assert second.bucket("bucket").documents == {}
+    changed_behind_them(tmp_path / "root", "1")
+    assert second.bucket("bucket").documents == {"policy": "1"}
+    board.changing(0)
+    changed_behind_them(tmp_path / "root", "2")
+    assert second.bucket("bucket").documents == {"policy": "2"}
+    board.changed(0)
+    assert second.bucket("bucket") is second.bucket("bucket")
+
+
+async def test_who_dies_in_the_middle_of_a_change_leaves_nobody_without_memory(siblings, tmp_path):
+    first, second = siblings
+    assert second.bucket("bucket").documents == {}
+    board = first._group._board
+
+    board.changing(0)
+    changed_behind_them(tmp_path / "root", "1")
+    board.clear(0)
+    assert second.bucket("bucket").documents == {"policy": "1"}
+    assert second.bucket("bucket") is second.bucket("bucket")
+
+
+def test_a_board_says_whether_anybody_changes_a_bucket():
+    board = Board(3)
+    marks = [board.mark()]
+    for place in range(3):
+        board.changing(place)
+        assert board.mark() is None
+        board.changing((place + 1) % 3)
+        board.changed(place)
+        assert board.mark() is None
+        board.changed((place + 1) % 3)
+        board.changed(place)
+        marks.append(board.mark())
+
+    assert None not in marks
+    assert len(set(marks)) == len(marks)
