@@ -76,6 +76,14 @@ class Client(Protocol):
 
     def create_bucket(self) -> None: ...
 
+    def tag_bucket(self, writer: str) -> None: ...
+
+    def untag_bucket(self) -> None: ...
+
+    def tagged_by(self) -> str:
+        """The writer of the bucket's tags."""
+        ...
+
     def put(
         self, key: str, body: bytes, writer: str, *, if_match: str | None = None, if_none_match: str | None = None
     ) -> str: ...
@@ -128,6 +136,17 @@ class Rest:
 
     def create_bucket(self) -> None:
         self._ask("PUT", "")
+
+    def tag_bucket(self, writer: str) -> None:
+        tag = f"<Tag><Key>writer</Key><Value>{writer}</Value></Tag>"
+        self._ask("PUT", "", query="tagging=", body=f"<Tagging><TagSet>{tag}</TagSet></Tagging>".encode())
+
+    def untag_bucket(self) -> None:
+        self._ask("DELETE", "", query="tagging=")
+
+    def tagged_by(self) -> str:
+        _, body = self._ask("GET", "", query="tagging=")
+        return _text_in(body, "TagSet/{*}Tag/{*}Value")
 
     def put(
         self, key: str, body: bytes, writer: str, *, if_match: str | None = None, if_none_match: str | None = None
@@ -255,6 +274,18 @@ class Grpc:
 
     def create_bucket(self) -> None:
         self._ask(self._stubs.buckets.CreateBucket, s3_pb2.CreateBucketRequest(bucket=self._bucket))
+
+    def tag_bucket(self, writer: str) -> None:
+        tag = s3_pb2.Tag(key="writer", value=writer)
+        asked = s3_pb2.PutBucketTaggingRequest(bucket=self._bucket, tag_set=[tag])
+        self._ask(self._stubs.buckets.PutBucketTagging, asked)
+
+    def untag_bucket(self) -> None:
+        self._ask(self._stubs.buckets.DeleteBucketTagging, s3_pb2.DeleteBucketTaggingRequest(bucket=self._bucket))
+
+    def tagged_by(self) -> str:
+        asked = s3_pb2.GetBucketTaggingRequest(bucket=self._bucket)
+        return str(self._ask(self._stubs.buckets.GetBucketTagging, asked).tag_set[0].value)
 
     def put(
         self, key: str, body: bytes, writer: str, *, if_match: str | None = None, if_none_match: str | None = None

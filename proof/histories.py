@@ -5,9 +5,11 @@ Clients put, copy, complete, delete, read and list a few keys at once, over REST
 and note when they called and what they were told.  Of each key there must be one order of all that was done to it that
 agrees with every answer and with the times: an operation that was answered before another was called comes first.
 That forbids stale reads, lost updates, two writers who were both first, refusals that nothing justifies, and objects
-that come back.  Some rounds kill every process, or one of several, with calls under way; a call without an answer may
-have happened or not, but after a restart it cannot happen any more.  Each object's bytes, ETag and metadata name the
-operation that wrote it, so that a reader is never shown parts of two.
+that come back.  The tags of their bucket are one register more, for what a process remembers of it.
+
+Some rounds kill every process, or one of several, with calls under way; a call without an answer may have happened or
+not, but after a restart it cannot happen any more.  Each object's bytes, ETag and metadata name the operation that
+wrote it, so that a reader is never shown parts of two.
 
 The seed decides what each client asks, and not how their calls meet: run it again, and the histories are others.
 """
@@ -35,6 +37,8 @@ from proof.run import Run
 
 BUCKET, PREFIX = "histories", "history/"
 KEYS: Final = tuple(f"{PREFIX}{number}" for number in range(5))
+TAGS: Final = f"{PREFIX}tags"
+"""The bucket's tags, among the keys."""
 CLIENTS: Final = 6
 
 SMALL_BYTES, LARGE_BYTES, PART_BYTES = 1000, 300 * 1024, 5 * 1024**2
@@ -95,9 +99,9 @@ def prove(run: Run) -> None:
             run.must(run.is_quick or told[kind, protocol] > 0, f"no {kind} was ever asked over {protocol}")
     run.figure("of them refused by a condition", notes.refused)
     run.figure("of them without an answer", notes.unanswered, note=f"{notes.kills} kills")
-    run.figure("clients", CLIENTS, note=f"{len(KEYS)} keys")
+    run.figure("clients", CLIENTS, note=f"{len(KEYS)} keys and the tags of their bucket")
     run.figure("most calls at once", notes.most_at_once, note="answered ones, on one key")
-    run.figure("histories judged", len(rounds) * len(KEYS), note="; ".join(each.name for each in rounds))
+    run.figure("histories judged", len(rounds) * (len(KEYS) + 1), note="; ".join(each.name for each in rounds))
     run.figure("violations", 0)
 
 
@@ -319,6 +323,9 @@ class _Client:
             (self._complete, 4),
             (self._complete_if_absent, 1),
             (self._complete_again, 4),
+            (self._tags, 8),
+            (self._tag, 3),
+            (self._untag, 1),
         ]
 
     def work(self) -> None:
@@ -445,6 +452,25 @@ class _Client:
                 guard=ABSENT,
                 refusals={"PreconditionFailed": PRESENT},
             )
+
+    def _tags(self, speaker: Client, key: str) -> None:
+        call = self._call("tags of the bucket", speaker, speaker.tagged_by)
+        if not call.is_answered or self._is_strange(call, "tags of the bucket", speaker, {"NoSuchTagSet": ABSENT}):
+            return
+        guard = ABSENT if call.refusal is not None else Guard(writer=call.answer)
+        self._note("tags of the bucket", speaker, TAGS, call, guard=guard)
+
+    def _tag(self, speaker: Client, key: str) -> None:
+        writer = self._name()
+        self._write_tags("tag the bucket", speaker, Version(writer, ""), lambda: speaker.tag_bucket(writer))
+
+    def _untag(self, speaker: Client, key: str) -> None:
+        self._write_tags("untag the bucket", speaker, None, speaker.untag_bucket)
+
+    def _write_tags(self, kind: str, speaker: Client, version: Version | None, ask: Callable[[], None]) -> None:
+        call = self._call(kind, speaker, ask)
+        if not self._is_strange(call, kind, speaker, {}):
+            self._note(kind, speaker, TAGS, call, writes=True, after=version)
 
     # How it is asked and noted -------------------------------------------------------------------------------
 
