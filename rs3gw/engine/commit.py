@@ -118,15 +118,18 @@ class Committer:
     def _run(self) -> None:
         connection: apsw.Connection | None = None
         try:
-            while batch := self._take():
+            while (first := self._queue.get()) is not None:
                 try:
                     # Asked for again as long as it is refused: a disk that was full may have room by now.
                     connection = connection or self._connect()
                 except apsw.Error as fault:
+                    batch = self._take(first)
                     for waiting in batch:
                         waiting.fault = explain(fault)
                 else:
                     with self._turn():
+                        # What came while another process had its turn goes with it.
+                        batch = self._take(first)
                         began = time.perf_counter()
                         apply(connection, batch)
                         seconds = time.perf_counter() - began
@@ -137,21 +140,19 @@ class Committer:
             if connection is not None:
                 let_go(connection)
 
-    def _take(self) -> list[_Waiting]:
-        """Wait for a mutation and take all that are queued with it; none at the end."""
-        batch: list[_Waiting] = []
+    def _take(self, first: _Waiting) -> list[_Waiting]:
+        """A mutation, and those that are queued behind it."""
+        batch = [first]
         try:
-            waiting = self._queue.get()
-            while waiting is not None:
-                batch.append(waiting)
-                if len(batch) == MAX_BATCH:
-                    return batch
+            while len(batch) < MAX_BATCH:
                 waiting = self._queue.get_nowait()
+                if waiting is None:
+                    # The end came with the last ones: it is said again once they are committed.
+                    self._queue.put(None)
+                    break
+                batch.append(waiting)
         except Empty:
-            return batch
-        if batch:
-            # The end came with the last ones: it is said again once they are committed.
-            self._queue.put(None)
+            pass
         return batch
 
     def _deliver(self, batch: list[_Waiting]) -> None:

@@ -5,6 +5,7 @@ What a batch of mutations leaves behind, when some of them refuse.
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import apsw
 import pytest
@@ -64,3 +65,22 @@ async def test_what_is_queued_at_the_end_is_committed(path):
 
     assert await asyncio.gather(*waiting) == [1] * 700
     assert numbers(path) == list(range(700))
+
+
+async def test_what_comes_while_another_process_has_its_turn_goes_together(path):
+    others, sizes = threading.Lock(), []
+    committer = Committer(
+        lambda: apsw.Connection(path), lambda: None, lambda: others, lambda mutations, seconds: sizes.append(mutations)
+    )
+
+    with others:
+        waiting = []
+        for number in range(3):
+            waiting.append(committer.submit(adding(number)))
+            await asyncio.sleep(0.05)  # the committer has taken the first of them long before the last one comes
+        assert sizes == []
+    await asyncio.gather(*waiting)
+    committer.close()
+
+    assert sizes == [3]
+    assert numbers(path) == [0, 1, 2]
