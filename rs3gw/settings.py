@@ -126,7 +126,7 @@ class Settings:
         "strict: on the disk before the answer. relaxed: a loss of power may lose the last seconds.",
     )
     workers: int = _setting(
-        1, click.IntRange(1, 64), "How many processes share the ports and the root; more of them read faster."
+        1, click.IntRange(1, 64), "How many processes share the ports and the root; one a core answers the most."
     )
     extensions: tuple[str, ...] = _setting(
         (), _ListType(), "Which installed extensions are used, by name; see docs/extending.md."
