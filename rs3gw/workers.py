@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import fcntl
 import os
+import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -31,6 +34,8 @@ RESTART_SECONDS = 1.0
 """The least between two starts at one place, so that a worker that dies again and again does not take the machine."""
 
 _PR_SET_PDEATHSIG = 1
+
+_METRICS = "rs3gw-metrics-"
 
 
 def run(asked: Settings) -> int:
@@ -54,9 +59,48 @@ def run(asked: Settings) -> int:
         bind_addr=Address(asked.bind_addr.host, rest_port),
         grpc_port=rpc_port[0] if rpc_port else asked.grpc_port,
     )
-    with tempfile.TemporaryDirectory(prefix="rs3gw-metrics-") as metrics:
-        settings.share_metrics(Path(metrics))
+    with _metrics_directory() as metrics:
+        settings.share_metrics(metrics)
         return _Supervisor(told, lambda: server.banner(told, rest_port, rpc_port[0] if rpc_port else None, keys)).run()
+
+
+@contextmanager
+def _metrics_directory() -> Iterator[Path]:
+    """
+    Where the processes of this group leave their figures for each other, locked for as long as one of them lives.
+
+    What groups have left that were killed is removed: whose lock can be taken has nobody any more.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{_METRICS}*"):
+        if (lock := _locked(left)) is not None:
+            shutil.rmtree(left, ignore_errors=True)
+            os.close(lock)
+    lock = None
+    while lock is None:
+        made = Path(tempfile.mkdtemp(prefix=_METRICS))
+        lock = _locked(made)  # another group that begins may have taken it for left
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        os.close(lock)
+
+
+def _locked(directory: Path) -> int | None:
+    """The descriptor of a directory that is locked; None where it is somebody's, or there is none any more."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        held = os.fstat(descriptor)
+        if held.st_uid == os.geteuid() and os.path.samestat(held, os.stat(directory)):
+            return descriptor
+    except OSError:
+        pass
+    os.close(descriptor)
+    return None
 
 
 class _Supervisor:

@@ -157,3 +157,31 @@ def test_workers_do_not_outlive_their_supervisor(tmp_path):
             time.sleep(0.05)
 
     assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
+def test_what_a_group_that_was_killed_has_left_is_removed_by_the_next(tmp_path, monkeypatch):
+    """Every one of them left some 0.7 MiB in the system's directory for temporary files, for ever."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    with serving(tmp_path / "killed", workers=2) as (process, _):
+        (left,) = temporary.iterdir()
+        workers = workers_of(process)
+    assert left.exists()
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        time.sleep(0.05)
+
+    with serving(tmp_path / "first", workers=2) as (first, url):
+        (its,) = temporary.iterdir()
+        with serving(tmp_path / "second", workers=2) as (second, _):
+            assert its in temporary.iterdir()
+            assert len(list(temporary.iterdir())) == 2
+            second.send_signal(signal.SIGTERM)
+            assert second.wait(20) == 0
+        assert list(temporary.iterdir()) == [its]
+        assert httpx.get(f"{url}/-/metrics").status_code == 200
+        first.send_signal(signal.SIGTERM)
+        assert first.wait(20) == 0
+
+    assert left != its
+    assert list(temporary.iterdir()) == []
