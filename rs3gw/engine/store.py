@@ -137,9 +137,8 @@ class Store:
         )
         self._local = threading.local()
         self._readers: list[apsw.Connection] = []
-        self._remembered: dict[str, Bucket] = {}
-        """Buckets as they are under ``_mark``."""
-        self._mark: int | None = None
+        self._remembered: tuple[int, dict[str, Bucket]] = (-1, {})
+        """A mark, and the buckets as they are under it."""
         self._closing = threading.Event()
         self._free = (0.0, 0)
         self._committer = Committer(self._connect_to_write, self._group.changed, self._group.turn, committed)
@@ -249,12 +248,14 @@ class Store:
         mark = self._group.mark()
         if mark is None:
             return index.find_bucket(self._reader, name)
-        if mark != self._mark:
-            self._mark, self._remembered = mark, {}
-        # The mark is taken before the row is read: what was read too early is forgotten with it.
-        found = self._remembered.get(name)
+        known, buckets = self._remembered
+        if mark != known:
+            buckets = {}
+            self._remembered = mark, buckets
+        found = buckets.get(name)
         if found is None:
-            found = self._remembered[name] = index.find_bucket(self._reader, name)
+            # The mark was taken before this is read: what is read too early is forgotten with it.
+            found = buckets[name] = index.find_bucket(self._reader, name)
         return found
 
     def buckets(self, *, prefix: str = "", after: str = "", limit: int) -> Sequence[Bucket]:
