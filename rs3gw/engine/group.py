@@ -111,7 +111,7 @@ class Board:
         cells = memoryview(mmap.mmap(-1, 3 * _CELL_BYTES * members)).cast("q")
         self._sessions, self._readings = cells[:members], cells[members : 2 * members]
         self._changes = cells[2 * members :]
-        """Of buckets, those that have been and are no more than begun: odd while one is under way."""
+        """How often each process has begun to change a bucket, or has ended: odd while it does."""
         self._odd = int.from_bytes(memoryview(array("q", [1] * members)), sys.byteorder)
 
     def enter(self, place: int, session: str) -> None:
