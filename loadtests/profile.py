@@ -67,7 +67,7 @@ LAYERS: Final = (
 
 OTHER = "other"
 
-WAITING: Final = ("_worker (", "Committer._take (", "Thread.run (", "wait (")
+WAITING: Final = ("_worker (", "Committer._next (", "Thread.run (", "wait (")
 """Innermost functions of a thread that has nothing to do: py-spy takes a wait for a lock for work."""
 
 

@@ -118,7 +118,7 @@ class Committer:
     def _run(self) -> None:
         connection: apsw.Connection | None = None
         try:
-            while (first := self._queue.get()) is not None:
+            while (first := self._next()) is not None:
                 try:
                     # Asked for again as long as it is refused: a disk that was full may have room by now.
                     connection = connection or self._connect()
@@ -139,6 +139,10 @@ class Committer:
         finally:
             if connection is not None:
                 let_go(connection)
+
+    def _next(self) -> _Waiting | None:
+        """Wait for a mutation; None at the end."""
+        return self._queue.get()
 
     def _take(self, first: _Waiting) -> list[_Waiting]:
         """A mutation, and those that are queued behind it."""
