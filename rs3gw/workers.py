@@ -69,21 +69,22 @@ def _metrics_directory() -> Iterator[Path]:
     """
     Where the processes of this group leave their figures for each other, locked for as long as one of them lives.
 
-    What groups have left that were killed is removed: whose lock can be taken has nobody any more.
+    What groups have left that were killed is removed: whose lock can be taken has nobody any more.  It is locked before
+    it has the name by which others look for it, and where a file system knows no locks nobody removes anything.
     """
     for left in Path(tempfile.gettempdir()).glob(f"{_METRICS}*"):
         if (lock := _locked(left)) is not None:
             shutil.rmtree(left, ignore_errors=True)
             os.close(lock)
-    lock = None
-    while lock is None:
-        made = Path(tempfile.mkdtemp(prefix=_METRICS))
-        lock = _locked(made)  # another group that begins may have taken it for left
+    draft = Path(tempfile.mkdtemp(prefix=f".{_METRICS}"))
+    lock = _locked(draft)
+    made = draft.rename(draft.with_name(draft.name.removeprefix(".")))
     try:
         yield made
     finally:
         shutil.rmtree(made, ignore_errors=True)
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
 
 
 def _locked(directory: Path) -> int | None:
