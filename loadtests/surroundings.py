@@ -41,6 +41,11 @@ def commit() -> str:
     return found.stdout.strip() + (" with changes" if changed.returncode else "")
 
 
+def processes(count: int) -> str:
+    """So many, in words."""
+    return f"{count} {'process' if count == 1 else 'processes'}"
+
+
 class Watch:
     """Sees, from its making on, how busy the machine is with what is not ours."""
 
@@ -60,8 +65,8 @@ class Watch:
         """What stands above every page."""
         return (
             f"rs3gw {__version__} at {self._commit}, durability **{durability}**, "
-            f"{workers} {'process' if workers == 1 else 'processes'}, "
-            f"on {datetime.now(UTC):%Y-%m-%d}.\n{machine()}; clients on the same machine, over loopback.\n"
+            f"{processes(workers)}, on {datetime.now(UTC):%Y-%m-%d}.\n"
+            f"{machine()}; clients on the same machine, over loopback.\n"
             f"Load average {self._load:.1f} at the beginning and {os.getloadavg()[0]:.1f} at the end; "
             f"others had {self.others():.0%} of the cores meanwhile."
         )

@@ -32,6 +32,7 @@ from loadtests.large import Zeros, drain
 from loadtests.page import Page, Section, Table, shown
 from loadtests.seed import fill
 from loadtests.setting import Setting
+from loadtests.surroundings import processes
 from loadtests.wire import request, send
 
 MIB = 1024**2
@@ -103,7 +104,7 @@ def measure(setting: Setting) -> Page:
                         *grpc_times(setting, gateway, times=times),
                         *grpc_large_messages(setting, times=times),
                         *rest_rates(setting, gateway.rest_port, turn=turn, count=count),
-                        *machine_rates(setting, machine.rest_port, turn=turn, count=count),
+                        *rest_rates(setting, machine.rest_port, turn=turn, count=count, cores=CORES),
                     ]
                 )
                 least_turns.append(list(rest_rates(setting, least_port, turn=turn, count=count)))
@@ -267,35 +268,30 @@ def rest_multipart(gateway: Running, client, part: bytes, *, count: int) -> floa
     return seconds + time.perf_counter() - began
 
 
-def rest_rates(setting: Setting, port: int, *, turn: int, count: int) -> Iterator[Row]:
-    """Small objects over 32 connections, of one process."""
-    setting.say(f"REST, {CONNECTIONS} connections")
-    puts, gets = small_rates(port, turn=turn, count=count)
-    yield rate("PUT 1 KiB, 32 connections", puts)
-    yield rate("GET 1 KiB, 32 connections", gets, reach=SMALL_GETS)
-
-
-def machine_rates(setting: Setting, port: int, *, turn: int, count: int) -> Iterator[Row]:
-    """The same, of a process a core."""
-    processes = "1 process" if CORES == 1 else f"{CORES} processes"
-    setting.say(f"REST, {CONNECTIONS} connections, {processes}")
-    puts, gets = small_rates(port, turn=turn, count=count)
-    yield rate(f"PUT 1 KiB, 32 connections, {processes}", puts, reach=SMALL_PUTS)
-    yield rate(f"GET 1 KiB, 32 connections, {processes}", gets)
-
-
-def rate(work: str, per_second: float, reach: float | None = None) -> Row:
-    return Row(work=work, measured=per_second, unit="/s", reach=reach, more_is_better=True)
-
-
-def small_rates(port: int, *, turn: int, count: int) -> tuple[float, float]:
-    """PUT and GET of 1 KiB a second."""
+def rest_rates(setting: Setting, port: int, *, turn: int, count: int, cores: int | None = None) -> Iterator[Row]:
+    """Small objects over 32 connections: of one process, or of one a core."""
+    served = "" if cores is None else f", {processes(cores)}"
+    setting.say(f"REST, {CONNECTIONS} connections{served}")
     body = os.urandom(1024)
     puts = [request("PUT", port, f"/{BUCKET}/small/{turn}/{number:06}", body) for number in range(count)]
     load = uvloop.run(send(port, puts, connections=CONNECTIONS))
+    yield Row(
+        work=f"PUT 1 KiB, 32 connections{served}",
+        measured=load.per_second,
+        unit="/s",
+        reach=None if cores is None else SMALL_PUTS,
+        more_is_better=True,
+    )
     gets = [request("GET", port, f"/{BUCKET}/small/{turn}/{number:06}") for number in range(count)]
     uvloop.run(send(port, gets[: count // 10], connections=CONNECTIONS))
-    return load.per_second, uvloop.run(send(port, gets, connections=CONNECTIONS)).per_second
+    load = uvloop.run(send(port, gets, connections=CONNECTIONS))
+    yield Row(
+        work=f"GET 1 KiB, 32 connections{served}",
+        measured=load.per_second,
+        unit="/s",
+        reach=SMALL_GETS if cores is None else None,
+        more_is_better=True,
+    )
 
 
 # gRPC --------------------------------------------------------------------------------------------------------
